@@ -1,0 +1,1 @@
+"""What every door calls, gathered in one object that a process builds once."""
