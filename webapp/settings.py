@@ -20,6 +20,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from webapp.core.rules.duration import parse_duration
+from webapp.core.rules.relay import RelayTarget
 
 Network = IPv4Network | IPv6Network
 DeliveryMode = Literal["capture", "relay", "mx"]
@@ -30,7 +31,7 @@ class SettingsError(Exception):
 
 
 class Bind(NamedTuple):
-    """A listening address: ``127.0.0.1:8080``, ``[::1]:8080`` or ``localhost:8080``. Port 0 lets the system choose."""
+    """A listening address: ``127.0.0.1:8080``, ``[::1]:8080`` or ``localhost:8080``."""
 
     host: str
     port: int
@@ -50,7 +51,7 @@ class Bind(NamedTuple):
 
 
 class PublicSmtp(NamedTuple):
-    """What connection cards show: a host name, the STARTTLS port and the implicit TLS port (either may be missing)."""
+    """What connection cards show: a host name and its ports for STARTTLS and implicit TLS, where there are such."""
 
     host: str
     starttls_port: int | None
@@ -164,8 +165,6 @@ class Settings(BaseSettings):
     @field_validator("relay_url")
     @classmethod
     def _check_relay_url(cls, value: str | None) -> str | None:
-        from webapp.core.rules.relay import RelayTarget
-
         if value is not None:
             RelayTarget.parse(value)
         return value

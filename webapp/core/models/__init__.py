@@ -1,0 +1,35 @@
+"""Tables, one file a noun. `Base.metadata` knows them all once this package is imported."""
+
+from webapp.core.models.admin import Admin, AdminSession, OneTimeLink
+from webapp.core.models.base import Base, utcnow
+from webapp.core.models.credential import ApiKeyRow, CredentialRow, CredentialSecret, CredentialUse, SmtpUser
+from webapp.core.models.delivery import Delivery, DeliveryAttempt
+from webapp.core.models.domain import Domain
+from webapp.core.models.message import IdempotencyKey, Message, MessageSource
+from webapp.core.models.security import AuditEntry, FailedAttempt, Lock, Refusal
+from webapp.core.models.system import Heartbeat, Preference
+
+__all__ = [
+    "Admin",
+    "AdminSession",
+    "ApiKeyRow",
+    "AuditEntry",
+    "Base",
+    "CredentialRow",
+    "CredentialSecret",
+    "CredentialUse",
+    "Delivery",
+    "DeliveryAttempt",
+    "Domain",
+    "FailedAttempt",
+    "Heartbeat",
+    "IdempotencyKey",
+    "Lock",
+    "Message",
+    "MessageSource",
+    "OneTimeLink",
+    "Preference",
+    "Refusal",
+    "SmtpUser",
+    "utcnow",
+]
