@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
@@ -94,19 +94,25 @@ def _sqlite_engine(path: Path, pool_size: int) -> Engine:
     @event.listens_for(engine, "before_cursor_execute")
     def write_immediately(connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         if not statement.lstrip()[:8].upper().startswith(_READS):
-            begin_write(connection)
+            _begin_write(connection)
 
     @event.listens_for(engine, "savepoint")
     def savepoint_immediately(connection: Connection, _name: str) -> None:
-        begin_write(connection)
+        _begin_write(connection)
 
     return engine
 
 
-def begin_write(connection: Connection) -> None:
-    """Take SQLite's write lock now, so that what is read next stays true until commit. Elsewhere lock rows instead."""
-    if connection.dialect.name != "sqlite":
-        return
+def serialise(session: Session, key: str) -> None:
+    """Let one transaction at a time, of all processes, go on for *key*: what it reads next stays true until commit."""
+    connection = session.connection()
+    if connection.dialect.name == "sqlite":
+        _begin_write(connection)
+    else:
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(key))))
+
+
+def _begin_write(connection: Connection) -> None:
     driver: Any = connection.connection.driver_connection
     if not driver.in_transaction:
         driver.execute("BEGIN IMMEDIATE")

@@ -1,0 +1,73 @@
+"""Sending domains: add, vouch for, check, delete."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from webapp.core.models import CredentialRow, Domain, utcnow
+from webapp.core.rules.addresses import AddressError, domain_name
+from webapp.core.services import audit
+from webapp.core.services.audit import Actor
+from webapp.core.services.errors import ServiceError
+
+
+def live(session: Session) -> Sequence[Domain]:
+    """The domains that are not deleted, by name."""
+    return session.scalars(select(Domain).where(Domain.deleted_at.is_(None)).order_by(Domain.name)).all()
+
+
+def find(session: Session, name: str) -> Domain:
+    """The live domain called *name*. Raise `ServiceError` when there is none."""
+    try:
+        wanted = domain_name(name)
+    except AddressError as error:
+        raise ServiceError(f"{name} is not a domain name: {error}", field="name") from None
+    domain = session.scalar(select(Domain).where(Domain.name == wanted, Domain.deleted_at.is_(None)))
+    if domain is None:
+        raise ServiceError(f"There is no domain {wanted}: add it first.", field="domain")
+    return domain
+
+
+def add(session: Session, actor: Actor, name: str, *, vouch: bool = False) -> Domain:
+    """Add a sending domain. Raise `ServiceError` for a wrong or a known name."""
+    try:
+        domain = Domain(name=domain_name(name), ownership_token=secrets.token_hex(16))
+    except AddressError as error:
+        raise ServiceError(f"{name} is not a domain name: {error}", field="name") from None
+    try:
+        with session.begin_nested():
+            session.add(domain)
+    except IntegrityError:
+        raise ServiceError(f"The domain {domain.name} is here already.", field="name") from None
+    audit.record(session, actor, "create", domain)
+    if vouch:
+        set_vouched(session, actor, domain, vouched=True)
+    return domain
+
+
+def set_vouched(session: Session, actor: Actor, domain: Domain, *, vouched: bool) -> None:
+    """Say that *actor* vouches for *domain*, or no longer does: DNS checks then only advise."""
+    if vouched == (domain.vouched_at is not None):
+        return
+    domain.vouched_at = utcnow() if vouched else None
+    domain.vouched_by = actor.name if vouched else None
+    audit.record(session, actor, "vouch" if vouched else "unvouch", domain)
+
+
+def delete(session: Session, actor: Actor, domain: Domain) -> None:
+    """Delete *domain*; its history stays. Raise `ServiceError`, listing them, while it has credentials."""
+    names = session.scalars(
+        select(CredentialRow.name)
+        .where(CredentialRow.domain_id == domain.id, CredentialRow.deleted_at.is_(None))
+        .order_by(CredentialRow.kind, CredentialRow.name)
+    ).all()
+    if names:
+        shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+        raise ServiceError(f"{domain.name} still has credentials: {shown}. Delete them first.")
+    domain.deleted_at = utcnow()
+    audit.record(session, actor, "delete", domain)

@@ -1,0 +1,122 @@
+"""Group commit: writes that wait together share one transaction and one sync to disk.
+
+A sync costs milliseconds whatever it carries. While one runs, the next writes gather; each caller is answered
+only after its own write is safe.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, TypeVar
+
+import structlog
+from sqlalchemy.orm import Session
+
+from webapp.core.database import UNAVAILABLE, Database
+from webapp.core.rules.refusals import Reason, Refused
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+#: Writes that share a transaction at most: a batch must not hold the write lock for long.
+LONGEST_BATCH = 200
+
+
+@dataclass(slots=True)
+class _Item(Generic[T]):
+    work: Callable[[Session], T]
+    future: Future[T] = field(default_factory=Future)
+
+
+class GroupCommit:
+    """A thread that runs writes in batches. It starts at the first use, so a fork before that is harmless.
+
+    A *work* gets the batch's session. It may raise `Refused`, but only before it has written; any other exception
+    rolls the batch back, and each of its works runs again alone: a work must bear being called twice.
+    """
+
+    def __init__(self, database: Database, *, name: str, backlog: int | None = None) -> None:
+        self._database = database
+        self._name = name
+        self._backlog = backlog
+        self._queue: SimpleQueue[_Item[Any] | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def submit(self, work: Callable[[Session], T]) -> Future[T]:
+        """Queue *work*; the future has its result once that is committed.
+
+        The future raises what *work* raised, ``Refused(STORAGE)`` when the database is gone, and the same at once
+        when more than `backlog` writes already wait.
+        """
+        item = _Item(work)
+        if self._backlog is not None and self._queue.qsize() >= self._backlog:
+            item.future.set_exception(Refused(Reason.STORAGE, cause="backlog_full"))
+            return item.future
+        self._ensure_thread()
+        self._queue.put(item)
+        return item.future
+
+    def close(self) -> None:
+        """Finish what is queued, then end the thread."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+        if thread:
+            self._queue.put(None)
+            thread.join()
+
+    def _ensure_thread(self) -> None:
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._loop, name=self._name, daemon=True)
+                self._thread.start()
+
+    def _loop(self) -> None:
+        while (item := self._queue.get()) is not None:
+            batch, last = self._gather(item)
+            self._run(batch)
+            if last:
+                return
+
+    def _gather(self, first: _Item[Any]) -> tuple[list[_Item[Any]], bool]:
+        batch = [first]
+        while len(batch) < LONGEST_BATCH:
+            try:
+                item = self._queue.get_nowait()
+            except Empty:
+                break
+            if item is None:
+                return batch, True
+            batch.append(item)
+        return batch, False
+
+    def _run(self, batch: list[_Item[Any]]) -> None:
+        outcomes: list[tuple[_Item[Any], Any, Refused | None]] = []
+        try:
+            with self._database.session() as session:
+                for item in batch:
+                    try:
+                        outcomes.append((item, item.work(session), None))
+                    except Refused as refused:
+                        outcomes.append((item, None, refused))
+        except UNAVAILABLE as error:
+            log.warning("database_unavailable", writer=self._name, error=type(error).__name__)
+            for item in batch:
+                item.future.set_exception(Refused(Reason.STORAGE, cause="database_unavailable"))
+        except Exception as error:
+            if len(batch) > 1:
+                for item in batch:
+                    self._run([item])
+            else:
+                log.exception("write_failed", writer=self._name)
+                batch[0].future.set_exception(error)
+        else:
+            for item, result, refusal in outcomes:
+                if refusal is None:
+                    item.future.set_result(result)
+                else:
+                    item.future.set_exception(refusal)

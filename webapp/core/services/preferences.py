@@ -1,0 +1,128 @@
+"""What admins set while it runs: stored in the database, seen by every process within `FRESH_SECONDS`.
+
+A variable that is set wins over the stored value. Start values (the lockout thresholds) only stand in until
+somebody stores one.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from webapp.core.database import UNAVAILABLE, Database
+from webapp.core.models import Preference
+from webapp.core.rules.duration import parse_duration
+from webapp.core.rules.networks import Network, NetworkError, parse_networks
+from webapp.core.rules.relay import RelayTarget
+from webapp.core.services import audit
+from webapp.core.services.audit import SECRET, Actor
+from webapp.core.services.errors import ServiceError
+from webapp.core.services.vault import Vault
+from webapp.settings import DeliveryMode, Settings
+
+FRESH_SECONDS = 2.0
+#: The names that can be stored.
+NAMES = ("delivery", "relay_url", "lockout_failures", "lockout_window", "lockout_first", "never_lock")
+_SECRET_NAMES = {"relay_url"}
+#: A variable of the same name fixes these; of the others it is the start value only.
+_FIXABLE = {"delivery", "relay_url"}
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The settings in force now."""
+
+    delivery: DeliveryMode
+    relay: RelayTarget | None
+    lockout_failures: int
+    lockout_window: timedelta
+    lockout_first: timedelta
+    never_lock: tuple[Network, ...]
+
+
+class Preferences:
+    """Reads the stored preferences, merged with the environment, through a short-lived memory."""
+
+    def __init__(self, database: Database, settings: Settings, vault: Vault) -> None:
+        self._database = database
+        self._settings = settings
+        self._vault = vault
+        self._lock = threading.Lock()
+        self._known: Current | None = None
+        self._read_at = 0.0
+
+    def current(self) -> Current:
+        """The settings in force, at most `FRESH_SECONDS` old; the last known ones while the database is gone."""
+        with self._lock:
+            if self._known is None or time.monotonic() - self._read_at > FRESH_SECONDS:
+                try:
+                    with self._database.session() as session:
+                        self._known = self.read(session)
+                except UNAVAILABLE:
+                    if self._known is None:
+                        raise
+                self._read_at = time.monotonic()
+            return self._known
+
+    def read(self, session: Session) -> Current:
+        """The settings in force, read now."""
+        stored = {row.name: row.value for row in session.scalars(select(Preference))}
+        for name in _SECRET_NAMES & stored.keys():
+            stored[name] = self._vault.decrypt(stored[name]) if stored[name] else None
+        values = {name: stored[name] for name in NAMES if name in stored and not self.is_fixed(name)}
+        relay_url = values.get("relay_url", self._settings.relay_url)
+        return Current(
+            delivery=values.get("delivery", self._settings.delivery),
+            relay=RelayTarget.parse(relay_url) if relay_url else None,
+            lockout_failures=int(values.get("lockout_failures", self._settings.lockout_failures)),
+            lockout_window=parse_duration(values.get("lockout_window", self._settings.lockout_window)),
+            lockout_first=parse_duration(values.get("lockout_first", self._settings.lockout_first)),
+            never_lock=parse_networks("\n".join(values.get("never_lock", []))),
+        )
+
+    def is_fixed(self, name: str) -> bool:
+        """Whether a variable fixes *name*, so that the Settings page can only show it."""
+        return name in _FIXABLE and self._settings.is_fixed(name)
+
+    def store(self, session: Session, actor: Actor, values: Mapping[str, Any]) -> None:
+        """Check and store *values*, and audit what changes. Raise `ServiceError` naming the field."""
+        for name, value in values.items():
+            if self.is_fixed(name):
+                raise ServiceError(f"POSTLATCH_{name.upper()} sets this: change it there.", field=name)
+            cleaned = _clean(name, value)
+            row = session.get(Preference, name)
+            secret = name in _SECRET_NAMES
+            before = self._vault.decrypt(row.value) if row and secret and row.value else (row.value if row else None)
+            if before == cleaned:
+                continue
+            row = row or Preference(name=name)
+            row.value = self._vault.encrypt(cleaned) if secret and cleaned else cleaned
+            session.add(row)
+            audit.record(session, actor, "change", row, value=SECRET if secret else [before, cleaned])
+        with self._lock:
+            self._read_at = 0.0
+
+
+def _clean(name: str, value: Any) -> Any:
+    try:
+        match name:
+            case "delivery" if value in ("capture", "relay", "mx"):
+                return value
+            case "relay_url":
+                return RelayTarget.parse(value).url if value else None
+            case "lockout_failures" if str(value).isdigit() and 1 <= int(value) <= 1000:
+                return int(value)
+            case "lockout_window" | "lockout_first":
+                return f"{round(parse_duration(value).total_seconds())}s"
+            case "never_lock":
+                return [str(network) for network in parse_networks(value)]
+    except (ValueError, NetworkError) as error:
+        raise ServiceError(f"{str(error)[:1].upper()}{str(error)[1:]}.".replace("..", "."), field=name) from None
+    raise ServiceError("That value can't be used here.", field=name)

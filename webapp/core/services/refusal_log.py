@@ -1,0 +1,49 @@
+"""Refusals under their references, written behind the doors' backs: a refusal never waits for the database."""
+
+from __future__ import annotations
+
+import structlog
+from sqlalchemy.orm import Session
+
+from webapp.core.models import Refusal, utcnow
+from webapp.core.rules.refusals import Refused, printable
+from webapp.core.rules.submission import Credential, Peer
+from webapp.core.services.group_commit import GroupCommit
+
+log = structlog.get_logger(__name__)
+
+
+class RefusalLog:
+    """Logs each refusal, and stores it for the trace page."""
+
+    def __init__(self, writer: GroupCommit) -> None:
+        self._writer = writer
+
+    def note(
+        self,
+        refused: Refused,
+        peer: Peer,
+        *,
+        credential: Credential | None = None,
+        name: str | None = None,
+    ) -> None:
+        """Note *refused*. Never blocks; a full backlog or a lost database costs the trace only."""
+        row = {
+            "reference": refused.reference,
+            "at": utcnow(),
+            "door": peer.door,
+            "ip": peer.ip,
+            "client": printable(peer.client, 255),
+            "credential_id": credential.id if credential else None,
+            "name": printable(credential.name if credential else name or ""),
+            "code": refused.reason.answer.code,
+            "cause": refused.cause,
+            "text": refused.sentence,
+            "trace": refused.trace,
+        }
+        log.info("refused", reference=refused.reference, door=peer.door, ip=peer.ip, code=row["code"], cause=refused.cause)
+
+        def write(session: Session) -> None:
+            session.add(Refusal(**row))
+
+        self._writer.submit(write)
