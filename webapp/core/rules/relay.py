@@ -34,9 +34,7 @@ class RelayTarget:
             parts = urlsplit(url.strip())
             port = parts.port
         except ValueError:
-            raise ValueError(
-                "must be an address such as smtp+starttls://user:password@mail.example.org:587"
-            ) from None
+            raise ValueError("must be an address such as smtp+starttls://user:password@mail.example.org:587") from None
         if parts.scheme not in _SCHEMES:
             raise ValueError("must start with smtp://, smtp+starttls:// or smtps://")
         if not parts.hostname or parts.path not in {"", "/"} or parts.query or parts.fragment or port == 0:
@@ -52,9 +50,7 @@ class RelayTarget:
     def url(self) -> str:
         """The URL again, with the password: for the encrypted setting only."""
         scheme = next(name for name, (security, _) in _SCHEMES.items() if security == self.security)
-        login = (
-            f"{quote(self.username, safe='')}:{quote(self.password or '', safe='')}@" if self.username else ""
-        )
+        login = f"{quote(self.username, safe='')}:{quote(self.password or '', safe='')}@" if self.username else ""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{scheme}://{login}{host}:{self.port}"
 

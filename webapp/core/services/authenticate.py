@@ -186,5 +186,3 @@ def _unusable(known: _Known, peer: Peer) -> str | None:
 def _wait(future: Future[None]) -> None:
     # A failure that can't be written must not let anybody in, nor turn a wrong password into a server error.
     future.exception()
-
-

@@ -1,1 +1,92 @@
 """What every door calls, gathered in one object that a process builds once."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+
+from webapp.core.database import UNAVAILABLE, Database
+from webapp.core.models import utcnow
+from webapp.core.rules.refusals import Refused
+from webapp.core.rules.submission import Accepted, Credential, Peer, Submission
+from webapp.core.services import heartbeats
+from webapp.core.services.acceptance import Acceptance
+from webapp.core.services.authenticate import Authenticator
+from webapp.core.services.group_commit import GroupCommit
+from webapp.core.services.locks import Locks
+from webapp.core.services.preferences import Preferences
+from webapp.core.services.refusal_log import RefusalLog
+from webapp.core.services.uses import Uses
+from webapp.core.services.vault import Vault
+from webapp.settings import Settings
+
+#: Log entries that may wait for the database; more are dropped.
+LOG_BACKLOG = 5_000
+
+
+class Gateway:
+    """The services of one process. `spool` carries mail, `ledger` failures and logs: neither waits for the other."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.vault = Vault.open(settings.data_dir)
+        self.database = Database(settings.sqlalchemy_url)
+        self.spool = GroupCommit(self.database, name="spool")
+        self.ledger = GroupCommit(self.database, name="ledger", backlog=LOG_BACKLOG)
+        self.preferences = Preferences(self.database, settings, self.vault)
+        self.locks = Locks(settings.trusted_proxies)
+        self.refusals = RefusalLog(self.ledger)
+        self.authenticator = Authenticator(
+            database=self.database,
+            preferences=self.preferences,
+            locks=self.locks,
+            vault=self.vault,
+            writer=self.ledger,
+            uses=Uses(self.ledger),
+        )
+        self.acceptance = Acceptance(
+            database=self.database, settings=settings, preferences=self.preferences, writer=self.spool
+        )
+
+    def admit(self, peer: Peer) -> None:
+        """Judge a connection. Raise ``Refused(ADDRESS_LOCKED)``. Without a database it is let in: AUTH will say so."""
+        try:
+            self.authenticator.check_address(peer)
+        except UNAVAILABLE:
+            return
+
+    def authenticate_smtp(self, username: str, password: str, peer: Peer) -> Credential:
+        """See `Authenticator.smtp_user`."""
+        return self.authenticator.smtp_user(username, password, peer)
+
+    def authenticate_key(self, key: str, peer: Peer) -> Credential:
+        """See `Authenticator.api_key`."""
+        return self.authenticator.api_key(key, peer)
+
+    def check_sender(self, credential: Credential, envelope_from: str) -> None:
+        """See `Acceptance.check_sender`."""
+        self.acceptance.check_sender(credential, envelope_from)
+
+    def check_recipient(self, address: str, *, smtputf8: bool) -> str:
+        """See `Acceptance.check_recipient`."""
+        return self.acceptance.check_recipient(address, smtputf8=smtputf8)
+
+    def submit(self, submission: Submission) -> Future[Accepted]:
+        """See `Acceptance.submit`."""
+        return self.acceptance.submit(submission)
+
+    def refuse(
+        self, refused: Refused, peer: Peer, *, credential: Credential | None = None, name: str | None = None
+    ) -> None:
+        """Note a refusal under its reference. Never blocks."""
+        self.refusals.note(refused, peer, credential=credential, name=name)
+
+    def heartbeat(self, process: str) -> None:
+        """Say that *process* is at work. Raise `UNAVAILABLE` without a database."""
+        with self.database.session() as session:
+            heartbeats.beat(session, process, utcnow())
+
+    def close(self) -> None:
+        """Finish what is queued and let go of the database."""
+        self.spool.close()
+        self.ledger.close()
+        self.database.engine.dispose()

@@ -94,9 +94,7 @@ class Locks:
         networks = [*self._trusted, *current.never_lock]
         return bool(networks) and allowed(ip, networks)
 
-    def _lock_if_due(
-        self, session: Session, subject: str, since: datetime, current: Current, now: datetime
-    ) -> None:
+    def _lock_if_due(self, session: Session, subject: str, since: datetime, current: Current, now: datetime) -> None:
         lock = self._find(session, subject)
         if lock:  # what led to an earlier lock, or was forgiven, doesn't count again
             since = max(since, min(lock.cleared_at or lock.locked_until, now))

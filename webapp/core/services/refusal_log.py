@@ -41,7 +41,9 @@ class RefusalLog:
             "text": refused.sentence,
             "trace": refused.trace,
         }
-        log.info("refused", reference=refused.reference, door=peer.door, ip=peer.ip, code=row["code"], cause=refused.cause)
+        log.info(
+            "refused", reference=refused.reference, door=peer.door, ip=peer.ip, code=row["code"], cause=refused.cause
+        )
 
         def write(session: Session) -> None:
             session.add(Refusal(**row))

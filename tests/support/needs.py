@@ -1,0 +1,48 @@
+"""What a suite needs from the machine. What is missing is skipped and named at the end, or fails when CI demands it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+#: Set by CI: a suite that can't run is a failure there.
+REQUIRED = os.environ.get("POSTLATCH_TEST_REQUIRE_ALL") == "1"
+
+#: Program or service -> how to install it.
+HOW = {
+    "PostgreSQL": "apt-get install postgresql, or set POSTLATCH_TEST_POSTGRES_URL to a server where databases may be created",
+    "Chromium": "apt-get install chromium",
+    "Node": "apt-get install nodejs npm",
+    "swaks": "apt-get install swaks libnet-ssleay-perl",
+    "msmtp": "apt-get install msmtp",
+    "curl": "apt-get install curl",
+}
+missing: dict[str, str] = {}
+
+
+def lacks(what: str) -> None:
+    """Skip the test because *what* is not here, or fail it when everything is required."""
+    missing[what] = HOW[what]
+    message = f"{what} is missing: {HOW[what]}"
+    if REQUIRED:
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
+
+
+def program(what: str, *names: str) -> Path:
+    """The path of the first of *names* (or of *what* itself) that is installed."""
+    for name in names or (what,):
+        if found := shutil.which(name):
+            return Path(found)
+    lacks(what)
+    raise AssertionError("unreachable")
+
+
+def postgresql(url: str | None) -> str:
+    """The URL of a PostgreSQL server for tests."""
+    if not url:
+        lacks("PostgreSQL")
+    return str(url)

@@ -1,0 +1,14 @@
+"""Identifiers of messages: unguessable, and in the order of their making."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import datetime
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+def new_message_id(now: datetime) -> str:
+    """``msg_`` and 26 characters: 48 bits of milliseconds, then 80 random bits, in Crockford's base 32."""
+    number = int(now.timestamp() * 1000) << 80 | secrets.randbits(80)
+    return "msg_" + "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -5, -5))
