@@ -14,7 +14,7 @@ from webapp.core.models import Base
 class SharedSQLAlchemy(SQLAlchemy):
     """Takes its engine from the app's gateway: one pool a process, with one set of rules."""
 
-    def _make_engine(self, bind_key: str | None, options: dict[str, Any], app: Flask) -> Engine:  # noqa: ARG002
+    def _make_engine(self, bind_key: str | None, options: dict[str, Any], app: Flask) -> Engine:
         engine: Engine = app.extensions["postlatch"].database.engine
         return engine
 

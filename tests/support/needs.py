@@ -13,7 +13,7 @@ REQUIRED = os.environ.get("POSTLATCH_TEST_REQUIRE_ALL") == "1"
 
 #: Program or service -> how to install it.
 HOW = {
-    "PostgreSQL": "apt-get install postgresql, or set POSTLATCH_TEST_POSTGRES_URL to a server where databases may be created",
+    "PostgreSQL": "apt-get install postgresql (or set POSTLATCH_TEST_POSTGRES_URL)",
     "Chromium": "apt-get install chromium",
     "Node": "apt-get install nodejs npm",
     "swaks": "apt-get install swaks libnet-ssleay-perl",

@@ -27,7 +27,10 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """Who was let in. `name` is the SMTP username or the API key's prefix; `secret_id` tells an old secret from a new one."""
+    """Who was let in.
+
+    `name` is the SMTP username or the API key's public id; `secret_id` tells an old secret from a new one.
+    """
 
     kind: CredentialKind
     id: int

@@ -55,7 +55,7 @@ def find(session: Session, email: str) -> Admin:
 
 
 def set_password(session: Session, actor: Actor, admin: Admin, password: str, *, keep: bytes | None = None) -> None:
-    """Set a password and end the person's sessions, except the one whose token digest is *keep*. Raise `ServiceError`."""
+    """Set a password and end the person's sessions, but the one with token digest *keep*. Raise `ServiceError`."""
     admin.password_hash = _checked_hash(password)
     end_sessions(session, admin, keep=keep)
     audit.record(session, actor, "change", admin, password=SECRET)
@@ -97,7 +97,7 @@ def end_sessions(session: Session, admin: Admin, *, keep: bytes | None = None) -
 
 
 def new_link(session: Session, actor: Actor, admin: Admin) -> str:
-    """A token with which *admin* can choose a new password, once, within `LINK_LIFE`. Ends earlier links and sessions."""
+    """A token with which *admin* chooses a new password once, within `LINK_LIFE`. Ends earlier links and sessions."""
     session.execute(delete(OneTimeLink).where(OneTimeLink.admin_id == admin.id))
     end_sessions(session, admin)
     token = _store_link(session, admin.id)

@@ -79,7 +79,7 @@ class Authenticator:
         secret_id = self._match_password(password, known)
         if known is None or secret_id is None:
             cause = "unknown_user" if known is None else "wrong_password"
-            raise self._failure("smtp_user", name, password, peer, cause, Reason.AUTH_FAILED)
+            raise self._failure("smtp_user", name, password, peer, cause=cause, reason=Reason.AUTH_FAILED)
         if cause := _unusable(known, peer):
             raise Refused(Reason.AUTH_FAILED, cause=cause)
         return self._success("smtp_user", known, secret_id, peer)
@@ -96,7 +96,7 @@ class Authenticator:
         secret_id = next((id_ for id_, stored in secrets if hmac.compare_digest(stored, digest)), None)
         if known is None or secret_id is None:
             cause = "unknown_key" if known is None else "wrong_secret"
-            raise self._failure("api_key", key.public_id, key.secret, peer, cause, Reason.KEY_INVALID)
+            raise self._failure("api_key", key.public_id, key.secret, peer, cause=cause, reason=Reason.KEY_INVALID)
         match _unusable(known, peer):
             case "expired":
                 raise Refused(Reason.KEY_EXPIRED)
@@ -107,7 +107,7 @@ class Authenticator:
         return self._success("api_key", known, secret_id, peer)
 
     def admin(self, email: str, password: str, peer: Peer) -> int:
-        """Let a person into the panel; return the admin's id. Raise `Refused`: LOGIN_FAILED, ADDRESS_LOCKED, STORAGE."""
+        """Let a person into the panel; return their id. Raise `Refused`: LOGIN_FAILED, ADDRESS_LOCKED, STORAGE."""
         name = email.strip().lower()
         try:
             with self._database.session() as session:
@@ -119,7 +119,7 @@ class Authenticator:
             raise Refused(Reason.STORAGE, cause="database_unavailable") from None
         if matching(password, hashes) is None:
             cause = "wrong_password" if admin_id else "unknown_user"
-            raise self._failure("admin", name, password, peer, cause, Reason.LOGIN_FAILED)
+            raise self._failure("admin", name, password, peer, cause=cause, reason=Reason.LOGIN_FAILED)
         if disabled:
             raise Refused(Reason.LOGIN_FAILED, cause="disabled")
         return admin_id
@@ -140,9 +140,9 @@ class Authenticator:
         digest = self._vault.digest("remembered", password)
         for id_, stored in secrets:
             remembered, until = self._remembered.get(stored, (b"", 0.0))
-            if known and known.state == "active" and not known.networks and until > time.monotonic():
-                if hmac.compare_digest(remembered, digest):
-                    return id_
+            usable = known and known.state == "active" and not known.networks and until > time.monotonic()
+            if usable and hmac.compare_digest(remembered, digest):
+                return id_
         index = matching(password, [stored for _, stored in secrets])
         if index is None:
             return None
@@ -157,7 +157,7 @@ class Authenticator:
         self._uses.note(credential, peer)
         return credential
 
-    def _failure(self, kind: str, name: str, secret: str, peer: Peer, cause: str, reason: Reason) -> Refused:
+    def _failure(self, kind: str, name: str, secret: str, peer: Peer, *, cause: str, reason: Reason) -> Refused:
         """Count the failure before it is answered, so that the next attempt sees it."""
         reference = new_reference()
         failure = Failure(kind, name, self._vault.digest("failure", kind, name, secret), peer, cause, reference)

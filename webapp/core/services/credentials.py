@@ -95,7 +95,7 @@ def set_note(session: Session, actor: Actor, row: CredentialRow, note: str) -> N
 
 
 def set_allowed_networks(session: Session, actor: Actor, row: CredentialRow, text: str) -> None:
-    """Set the list of allowed addresses and ranges; an empty one opens the lock. Raise `ServiceError` naming the line."""
+    """Set the allowed addresses and ranges; an empty list opens the lock. Raise `ServiceError` naming the line."""
     _change(session, actor, row, "allowed_networks", _networks(text))
 
 
