@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from typing import cast
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask, current_app
-from flask_migrate import Migrate
+if TYPE_CHECKING:
+    from webapp.app import create_app, gateway_of
 
-from webapp.core.services.gateway import Gateway
-from webapp.db import db
-from webapp.settings import Settings, load_settings
-
-
-def create_app(settings: Settings | None = None) -> Flask:
-    """Build settings, database and services, without any door. Raise `SettingsError`, `VaultError`."""
-    gateway = Gateway(settings or load_settings())
-    app = Flask("webapp", instance_path=str(gateway.settings.data_dir.resolve()))
-    app.config.update(
-        SECRET_KEY=gateway.vault.cookie_key,
-        SQLALCHEMY_DATABASE_URI=gateway.settings.sqlalchemy_url,
-        MAX_CONTENT_LENGTH=gateway.settings.max_message_bytes * 2,
-    )
-    app.extensions["postlatch"] = gateway
-    db.init_app(app)
-    Migrate(app, db, directory="webapp/migrations", render_as_batch=True)
-    return app
+__all__ = ["create_app", "gateway_of"]
 
 
-def gateway_of(app: Flask | None = None) -> Gateway:
-    """The services of *app*, or of the app at work."""
-    return cast(Gateway, (app or current_app).extensions["postlatch"])
+def __getattr__(name: str) -> Any:
+    # Loaded at first use, so that the rules can be imported without Flask and a database.
+    if name in __all__:
+        return getattr(import_module("webapp.app"), name)
+    raise AttributeError(name)

@@ -67,7 +67,10 @@ class Acceptance:
         self._writer = writer
 
     def check_sender(self, credential: Credential, envelope_from: str) -> None:
-        """Judge MAIL FROM; reads the database. Raise `Refused`: SENDER_…, DOMAIN_UNVERIFIED, CREDENTIAL_REVOKED, STORAGE."""
+        """Judge MAIL FROM; reads the database.
+
+        Raise `Refused`: SENDER_…, DOMAIN_UNVERIFIED, CREDENTIAL_REVOKED, STORAGE.
+        """
         _check_envelope(credential, envelope_from)
         try:
             with self._database.session() as session:
