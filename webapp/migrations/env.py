@@ -1,10 +1,18 @@
 """Alembic's environment: runs migrations on the app's own engine (``flask db upgrade``)."""
 
+from typing import Any, Literal
+
 from alembic import context
 from sqlalchemy import Connection
 
 from webapp import gateway_of
 from webapp.core.models import Base
+from webapp.core.models.base import UtcDateTime
+
+
+def render_item(kind: str, item: Any, _context: Any) -> str | Literal[False]:
+    """Write our instants as the column they are: a migration must not change with the models."""
+    return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, UtcDateTime) else False
 
 
 def run(connection: Connection) -> None:
@@ -14,7 +22,7 @@ def run(connection: Connection) -> None:
         target_metadata=Base.metadata,
         render_as_batch=True,  # SQLite changes a column by copying its table
         compare_type=True,
-        user_module_prefix="base.",
+        render_item=render_item,
     )
     with context.begin_transaction():
         context.run_migrations()

@@ -6,7 +6,6 @@ Revision: ${up_revision}, after ${down_revision | comma,n}, of ${create_date}
 import sqlalchemy as sa
 from alembic import op
 
-from webapp.core.models import base
 ${imports if imports else ""}
 
 revision = ${repr(up_revision)}
