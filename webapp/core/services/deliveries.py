@@ -1,0 +1,293 @@
+"""The queue: deliveries that are due are claimed under a lease, tried, and their outcomes recorded.
+
+A lease is the row's `lease` (who holds it) and `due_at` (when it ends). Its holder renews it while it works; when
+the holder is killed it ends by itself, and the next claim takes the row over. Whoever records an outcome must still
+hold the lease, so that a worker that was thought dead can't overwrite what its successor did.
+
+Rows are locked in one order everywhere, deliveries before messages, each by id.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import random
+from typing import NamedTuple
+
+from sqlalchemy import Select, case, insert, select, update
+from sqlalchemy.orm import Session
+
+from webapp.core.models import Delivery, DeliveryAttempt, Message, MessageSource
+from webapp.core.rules.duration import format_duration
+from webapp.core.rules.retry import given_up, next_delay
+from webapp.core.rules.statuses import Status, message_status
+
+#: How long a lease lasts, and how often its holder renews it.
+LEASE = timedelta(seconds=30)
+RENEW_EVERY = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """One message with those of its recipients that were claimed together: delivery id -> address."""
+
+    message_id: str
+    envelope_from: str
+    captured: bool
+    size: int
+    eight_bit: bool
+    smtputf8: bool
+    recipients: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """How one try went about it. `host` is ``host:port``; `tls` names the version and the certificate's verdict."""
+
+    transport: str
+    started_at: datetime
+    ended_at: datetime
+    host: str = ""
+    tls: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one delivery: `status` is delivered, deferred, bounced, failed or captured.
+
+    Without an *attempt* no try was made: a captured one, or one put off until *not_before* because its destination
+    is known to be down. `reason` is the server's answer without its code, or ours.
+    """
+
+    delivery_id: int
+    status: Status
+    reason: str | None = None
+    smtp_code: int | None = None
+    attempt: Attempt | None = None
+    not_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When a deferred delivery is tried again, and for how long. `random` gives the jitter, from 0 to 1."""
+
+    first: timedelta
+    max_age: timedelta
+    random: Callable[[], float] = field(default=random)
+
+
+class _Held(NamedTuple):
+    """A delivery as it stands, and since when its message was due to leave."""
+
+    id: int
+    message_id: str
+    attempts: int
+    smtp_code: int | None
+    reason: str | None
+    queued_at: datetime
+
+
+def claim(session: Session, *, lease: str, now: datetime, limit: int, fresh: bool) -> list[Claimed]:
+    """Take up to *limit* due deliveries under *lease* until `LEASE` from *now*, grouped by message.
+
+    *fresh* ones were never tried; the others were. Two workers never get the same one.
+    """
+    due = _due(now, fresh=fresh).limit(limit)
+    if session.get_bind().dialect.name == "sqlite":
+        # Ask before taking the write lock: the queue is mostly empty, and asked several times a second.
+        if session.scalar(due.limit(1)) is None:
+            return []
+        wanted = Delivery.id.in_(due)
+    else:
+        ids = session.scalars(due.with_for_update(skip_locked=True)).all()
+        if not ids:
+            return []
+        wanted = Delivery.id.in_(ids)
+    taken = session.execute(
+        update(Delivery)
+        .where(wanted)
+        .values(status=Status.DELIVERING, lease=lease, due_at=now + LEASE, updated_at=now)
+        .returning(Delivery.id, Delivery.message_id, Delivery.recipient)
+        .execution_options(synchronize_session=False)
+    ).all()
+    recipients: dict[str, dict[int, str]] = defaultdict(dict)
+    for delivery_id, message_id, recipient in sorted(taken):
+        recipients[message_id][delivery_id] = recipient
+    refresh_messages(session, recipients)
+    return _with_messages(session, recipients)
+
+
+def _due(now: datetime, *, fresh: bool) -> Select[int]:
+    lane = Delivery.attempts == 0 if fresh else Delivery.attempts > 0
+    return select(Delivery.id).where(Delivery.due_at <= now, lane).order_by(Delivery.due_at, Delivery.id)
+
+
+def _with_messages(session: Session, recipients: Mapping[str, Mapping[int, str]]) -> list[Claimed]:
+    rows = session.execute(
+        select(
+            Message.id,
+            Message.envelope_from,
+            Message.captured,
+            Message.size,
+            Message.eight_bit,
+            Message.smtputf8,
+        )
+        .where(Message.id.in_(recipients))
+        .order_by(Message.id)
+    )
+    return [Claimed(*row, recipients=recipients[row.id]) for row in rows]
+
+
+def renew(session: Session, *, lease: str, ids: Collection[int], now: datetime) -> set[int]:
+    """Prolong *lease* on *ids* until `LEASE` from *now*. Return those that it still held."""
+    _lock(session, lease, ids)
+    return set(
+        session.scalars(
+            update(Delivery)
+            .where(Delivery.id.in_(ids), Delivery.lease == lease)
+            .values(due_at=now + LEASE)
+            .returning(Delivery.id)
+            .execution_options(synchronize_session=False)
+        )
+    )
+
+
+def release(session: Session, *, lease: str, now: datetime, ids: Collection[int] | None = None) -> int:
+    """Give back what *lease* holds, or only *ids* of it, untried: any worker may take it at once. Return how many."""
+    mine = [Delivery.lease == lease]
+    if ids is not None:
+        mine.append(Delivery.id.in_(ids))
+    messages = session.scalars(
+        update(Delivery)
+        .where(*mine)
+        .values(
+            status=case((Delivery.attempts == 0, Status.QUEUED), else_=Status.DEFERRED),
+            lease=None,
+            due_at=now,
+            updated_at=now,
+        )
+        .returning(Delivery.message_id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    refresh_messages(session, messages)
+    return len(messages)
+
+
+def load_source(session: Session, message_id: str) -> bytes | None:
+    """The message's octets as they are sent, or None when they are no longer kept."""
+    return session.scalar(select(MessageSource.source).where(MessageSource.message_id == message_id))
+
+
+def record(
+    session: Session, outcomes: Sequence[Outcome], *, lease: str, policy: RetryPolicy, now: datetime
+) -> set[int]:
+    """Write *outcomes*, their attempts and the messages' statuses. Return the ids that *lease* still held.
+
+    A deferred one gets its next try, or fails once it is older than the policy's age. What the lease no longer
+    holds is left alone: it is another worker's.
+    """
+    held = {row.id: row for row in _let_go(session, lease, [outcome.delivery_id for outcome in outcomes])}
+    rows, tries = [], []
+    delays: dict[tuple[str, int], timedelta] = {}
+    for outcome in outcomes:
+        row = held.get(outcome.delivery_id)
+        if row is None:
+            continue
+        attempts = row.attempts + (outcome.attempt is not None)
+        same = (row.message_id, attempts)  # recipients of a message wait together, to share its next transaction
+        if same not in delays:
+            delays[same] = next_delay(max(attempts, 1), policy.first, random=policy.random())
+        rows.append(_settled(row, outcome, attempts=attempts, delay=delays[same], policy=policy, now=now))
+        if outcome.attempt:
+            tries.append(_attempt_row(outcome, outcome.attempt))
+    if rows:
+        session.execute(update(Delivery), rows)
+    if tries:
+        session.execute(insert(DeliveryAttempt), tries)
+    refresh_messages(session, {row.message_id for row in held.values()})
+    return set(held)
+
+
+def _lock(session: Session, lease: str, ids: Collection[int]) -> None:
+    """Lock the rows in the order in which everyone does. SQLite has no need: its first write locks all."""
+    held = select(Delivery.id).where(Delivery.id.in_(ids), Delivery.lease == lease)
+    session.execute(held.order_by(Delivery.id).with_for_update())
+
+
+def _let_go(session: Session, lease: str, ids: Collection[int]) -> Iterable[_Held]:
+    """End *lease* on those of *ids* that it still holds, and give them as they stood."""
+    _lock(session, lease, ids)
+    rows = session.execute(
+        update(Delivery)
+        .where(Delivery.id.in_(ids), Delivery.lease == lease)
+        .values(lease=None)
+        .returning(Delivery.id, Delivery.message_id, Delivery.attempts, Delivery.smtp_code, Delivery.reason)
+        .execution_options(synchronize_session=False)
+    ).all()
+    times = select(Message.id, Message.created_at, Message.send_at).where(Message.id.in_({r.message_id for r in rows}))
+    queued_at = {row.id: max(row.created_at, row.send_at or row.created_at) for row in session.execute(times)}
+    return (_Held(*row, queued_at=queued_at[row.message_id]) for row in rows)
+
+
+def _settled(
+    row: _Held, outcome: Outcome, *, attempts: int, delay: timedelta, policy: RetryPolicy, now: datetime
+) -> dict[str, object]:
+    """The delivery's new columns."""
+    status, due_at = outcome.status, None
+    reason = outcome.reason or row.reason
+    smtp_code = outcome.smtp_code if outcome.attempt else row.smtp_code
+    if status == Status.DEFERRED:
+        if given_up(now - row.queued_at, policy.max_age):
+            status = Status.FAILED
+            reason = f"Gave up after {format_duration(policy.max_age)}; the last answer was: {reason}"
+        else:
+            # The last try comes when the age is reached, not a long delay after it.
+            due_at = min(outcome.not_before or now + delay, row.queued_at + policy.max_age)
+    return {
+        "id": row.id,
+        "status": status,
+        "attempts": attempts,
+        "due_at": due_at,
+        "smtp_code": smtp_code,
+        "reason": reason,
+        "updated_at": now,
+    }
+
+
+def _attempt_row(outcome: Outcome, attempt: Attempt) -> dict[str, object]:
+    return {
+        "delivery_id": outcome.delivery_id,
+        "started_at": attempt.started_at,
+        "ended_at": attempt.ended_at,
+        "transport": attempt.transport,
+        "host": attempt.host,
+        "tls": attempt.tls,
+        "outcome": outcome.status,
+        "smtp_code": outcome.smtp_code,
+        "reason": outcome.reason,
+    }
+
+
+def refresh_messages(session: Session, message_ids: Iterable[str]) -> None:
+    """Bring `messages.status` up to date with the deliveries. The last thing a transaction writes about them."""
+    ids = sorted(set(message_ids))
+    if not ids:
+        return
+    session.execute(select(Message.id).where(Message.id.in_(ids)).order_by(Message.id).with_for_update())
+    statuses: dict[str, set[Status]] = defaultdict(set)
+    for message_id, status in session.execute(
+        select(Delivery.message_id, Delivery.status).where(Delivery.message_id.in_(ids)).distinct()
+    ):
+        statuses[message_id].add(Status(status))
+    changed: dict[Status, list[str]] = defaultdict(list)
+    for message_id, found in statuses.items():
+        changed[message_status(found)].append(message_id)
+    for status, those in changed.items():
+        session.execute(
+            update(Message)
+            .where(Message.id.in_(those), Message.status != status)
+            .values(status=status)
+            .execution_options(synchronize_session=False)
+        )

@@ -1,0 +1,40 @@
+"""What is not kept for ever is deleted here, in batches so small that no writer waits for them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, select, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from webapp.core.models import AdminSession, FailedAttempt, IdempotencyKey, OneTimeLink, Refusal
+from webapp.core.services.acceptance import IDEMPOTENCY_KEPT
+
+#: How long refusals and failed attempts are kept.
+LOGS_KEPT = timedelta(days=90)
+#: Rows that one transaction deletes at most.
+BATCH = 500
+
+_Key = tuple[InstrumentedAttribute[Any], ...]
+
+
+def purge(session: Session, now: datetime, *, batch: int = BATCH) -> int:
+    """Delete at most *batch* rows that are past their time. Return how many; 0 when nothing is left to do."""
+    for key, expired in _expired(now):
+        oldest = select(*key).where(expired).limit(batch)
+        gone = len(session.execute(delete(key[0].class_).where(tuple_(*key).in_(oldest)).returning(*key)).all())
+        if gone:
+            return gone
+    return 0
+
+
+def _expired(now: datetime) -> tuple[tuple[_Key, ColumnElement[bool]], ...]:
+    """Each table's primary key, and which of its rows are past their time."""
+    return (
+        ((IdempotencyKey.credential_id, IdempotencyKey.key), IdempotencyKey.created_at <= now - IDEMPOTENCY_KEPT),
+        ((OneTimeLink.token_digest,), OneTimeLink.expires_at <= now),
+        ((AdminSession.token_digest,), AdminSession.expires_at <= now),
+        ((Refusal.reference,), Refusal.at <= now - LOGS_KEPT),
+        ((FailedAttempt.id,), FailedAttempt.at <= now - LOGS_KEPT),
+    )
