@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
-from sqlalchemy.exc import DisconnectionError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -103,6 +103,18 @@ def _sqlite_engine(path: Path, pool_size: int) -> Engine:
     return engine
 
 
+def begin_write(session: Session) -> None:
+    """Start a transaction that will write: on SQLite wait for the write lock now, so that reads in it stay true."""
+    connection = session.connection()
+    if connection.dialect.name == "sqlite":
+        _begin_write(connection)
+
+
+def was_raced(error: DBAPIError) -> bool:
+    """Whether *error* only means that another transaction was quicker: a unique key taken, or a deadlock solved."""
+    return isinstance(error, IntegrityError) or getattr(error.orig, "sqlstate", None) in {"40001", "40P01"}
+
+
 def serialise(session: Session, key: str) -> None:
     """Let one transaction at a time, of all processes, go on for *key*: what it reads next stays true until commit."""
     connection = session.connection()
@@ -115,4 +127,4 @@ def serialise(session: Session, key: str) -> None:
 def _begin_write(connection: Connection) -> None:
     driver: Any = connection.connection.driver_connection
     if not driver.in_transaction:
-        driver.execute("BEGIN IMMEDIATE")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

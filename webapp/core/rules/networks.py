@@ -84,7 +84,7 @@ def _entry(line: int, entry: str) -> Iterator[Network]:
             yield _unmapped(ip_network(entry, strict=False))
         elif entry.count("-") == 1:
             first, last = (normalise_ip(part) for part in entry.split("-"))
-            yield from summarize_address_range(first, last)  # type: ignore[type-var]
+            yield from summarize_address_range(first, last)
         else:
             yield ip_network(normalise_ip(entry))
     except (ValueError, TypeError):

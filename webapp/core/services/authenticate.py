@@ -80,8 +80,8 @@ class Authenticator:
         if known is None or secret_id is None:
             cause = "unknown_user" if known is None else "wrong_password"
             raise self._failure("smtp_user", name, password, peer, cause=cause, reason=Reason.AUTH_FAILED)
-        if cause := _unusable(known, peer):
-            raise Refused(Reason.AUTH_FAILED, cause=cause)
+        if problem := _unusable(known, peer):
+            raise Refused(Reason.AUTH_FAILED, cause=problem)
         return self._success("smtp_user", known, secret_id, peer)
 
     def api_key(self, text: str, peer: Peer) -> Credential:

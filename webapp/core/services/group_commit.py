@@ -14,9 +14,10 @@ from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from webapp.core.database import UNAVAILABLE, Database
+from webapp.core.database import UNAVAILABLE, Database, begin_write, was_raced
 from webapp.core.rules.refusals import Reason, Refused
 
 T = TypeVar("T")
@@ -24,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 #: Writes that share a transaction at most: a batch must not hold the write lock for long.
 LONGEST_BATCH = 200
+#: How often one write is tried when other processes' writes are quicker.
+MOST_TRIES = 5
 
 
 @dataclass(slots=True)
@@ -94,29 +97,38 @@ class GroupCommit:
             batch.append(item)
         return batch, False
 
-    def _run(self, batch: list[_Item[Any]]) -> None:
+    def _run(self, batch: list[_Item[Any]], tries: int = 1) -> None:
         outcomes: list[tuple[_Item[Any], Any, Refused | None]] = []
         try:
             with self._database.session() as session:
+                begin_write(session)
                 for item in batch:
                     try:
                         outcomes.append((item, item.work(session), None))
                     except Refused as refused:
                         outcomes.append((item, None, refused))
-        except UNAVAILABLE as error:
-            log.warning("database_unavailable", writer=self._name, error=type(error).__name__)
-            for item in batch:
-                item.future.set_exception(Refused(Reason.STORAGE, cause="database_unavailable"))
         except Exception as error:
-            if len(batch) > 1:
-                for item in batch:
-                    self._run([item])
-            else:
-                log.exception("write_failed", writer=self._name)
-                batch[0].future.set_exception(error)
+            self._recover(batch, error, tries)
         else:
             for item, result, refusal in outcomes:
                 if refusal is None:
                     item.future.set_result(result)
                 else:
                     item.future.set_exception(refusal)
+
+    def _recover(self, batch: list[_Item[Any]], error: Exception, tries: int) -> None:
+        raced = isinstance(error, DBAPIError) and was_raced(error)
+        if isinstance(error, UNAVAILABLE) and not raced:
+            log.warning("database_unavailable", writer=self._name, error=type(error).__name__)
+            error = Refused(Reason.STORAGE, cause="database_unavailable")
+        elif len(batch) > 1:
+            for item in batch:
+                self._run([item])
+            return
+        elif raced and tries < MOST_TRIES:
+            self._run(batch, tries + 1)
+            return
+        else:
+            log.error("write_failed", writer=self._name, exc_info=error)
+        for item in batch:
+            item.future.set_exception(error)
