@@ -37,6 +37,7 @@ class Reason(Enum):
     AUTH_REQUIRED = Answer("auth_required", 401, 530, "5.7.0", "Log in first: this server sends for its own users only.")
     AUTH_NEEDS_TLS = Answer("auth_needs_tls", 403, 538, "5.7.11", "Turn on STARTTLS (or SSL/TLS) in your program: passwords are taken encrypted only.")
     AUTH_MALFORMED = Answer("auth_malformed", 400, 501, "5.5.2", "The log-in could not be read: {problem}.")
+    AUTH_CANCELLED = Answer("auth_cancelled", 400, 501, "5.7.0", "The log-in was cancelled, as your program asked.")
     AUTH_MECHANISM = Answer("auth_mechanism", 400, 504, "5.5.4", "This way to log in is not offered: use PLAIN or LOGIN.")
     AUTH_FAILED = Answer("auth_failed", 401, 535, "5.7.8", "Username or password not accepted, or not usable now or from your address: ask your administrator, giving this reference.")
     AUTH_UNAVAILABLE = Answer("auth_unavailable", 503, 454, "4.7.0", "Log-ins can't be checked right now: try again in a minute.")
