@@ -63,7 +63,7 @@ class SmtpSession:
         """Take leave, and close whatever the server answers."""
         try:
             if self.usable:
-                await self._client.quit(timeout=5)
+                await self._client.quit(timeout=2)
         except (aiosmtplib.SMTPException, OSError):
             pass
         finally:

@@ -1,0 +1,247 @@
+"""The engine: claims what is due, hands it to a transport, records what became of it, and keeps its leases.
+
+Mail that was never tried and mail that was have a lane each, with room of their own: a pile of retries never keeps
+new mail waiting. The event loop never waits on the database; a source is in memory only while it is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from time import monotonic
+from typing import TypeVar
+from weakref import WeakValueDictionary
+
+import structlog
+from sqlalchemy.orm import Session
+
+from smtpd.delivery.hand import Hand
+from smtpd.delivery.identity import Identity
+from smtpd.delivery.routes import Routes
+from smtpd.delivery.transports.base import Parcel, Transport, attempt_now
+from smtpd.delivery.transports.connect import Timeouts
+from smtpd.delivery.transports.pool import PoolLimits
+from webapp.core.database import UNAVAILABLE
+from webapp.core.models import utcnow
+from webapp.core.rules.refusals import Refused
+from webapp.core.rules.statuses import Status
+from webapp.core.services.deliveries import (
+    RENEW_EVERY,
+    Claimed,
+    Outcome,
+    RetryPolicy,
+    claim,
+    load_source,
+    record,
+    release,
+    renew,
+)
+from webapp.core.services.gateway import Gateway
+from webapp.core.services.group_commit import GroupCommit
+from webapp.core.services.preferences import Current
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+#: At a stop, what is in flight may take this long, in seconds.
+FINISH_SECONDS = 6.0
+#: While the database is gone, it is asked again after this long, in seconds.
+DATABASE_SECONDS = 1.0
+
+
+#: Deliveries that one claim takes at most, and so the recipients of one transaction: what every server has to take
+#: (RFC 5321 section 4.5.3.1.8).
+CLAIM = 100
+#: While there is more than fits, room is looked for this often, in seconds.
+BUSY_SECONDS = 0.02
+#: Connections that one message with very many recipients may use at once.
+PARCELS_OF_A_MESSAGE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """`room` is how many parcels may be in hand; `poll` how often an empty queue is asked, in seconds."""
+
+    fresh: bool
+    room: int
+    poll: float
+
+
+LANES = (Lane(fresh=True, room=100, poll=0.2), Lane(fresh=False, room=50, poll=1.0))
+
+
+class SourceGoneError(Exception):
+    """The message's source is no longer stored."""
+
+
+class DeliveryEngine:
+    """Mail delivery of one worker. Use it for one `run`."""
+
+    def __init__(self, gateway: Gateway, *, limits: PoolLimits | None = None, timeouts: Timeouts | None = None) -> None:
+        settings = gateway.settings
+        limits = limits or PoolLimits()
+        cool_down = min(limits.cool_down, settings.retry_first.total_seconds())
+        self._gateway = gateway
+        self._policy = RetryPolicy(first=settings.retry_first, max_age=settings.retry_max_age)
+        self._routes = Routes(
+            hostname=settings.hostname, limits=replace(limits, cool_down=cool_down), timeouts=timeouts
+        )
+        self._outcomes = GroupCommit(gateway.database, name="outcomes")
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="delivery")
+        self._identity = Identity.take(settings.data_dir)
+        self._hand = Hand()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._database_gone = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Deliver until *stop* is set, then finish or give back what is in hand."""
+        helpers = [asyncio.create_task(self._keep_leases())]
+        lanes = [asyncio.create_task(self._work(lane, stop)) for lane in LANES]
+        try:
+            if self._identity.inherited:
+                await self._give_back()
+            await asyncio.gather(*lanes)
+        finally:
+            for task in (*lanes, *helpers):
+                task.cancel()
+            await self._finish()
+
+    async def _work(self, lane: Lane, stop: asyncio.Event) -> None:
+        """Keep *lane* supplied. It claims in batches, once half its room is free: a claim costs a sync to disk."""
+        while not stop.is_set():
+            full = self._hand.parcels(fresh=lane.fresh) > lane.room // 2
+            more = full or await self._take(lane)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), BUSY_SECONDS if more else lane.poll)
+
+    async def _take(self, lane: Lane) -> bool:
+        """Claim for *lane* and start delivering. Return whether there is likely more."""
+        asked_at = monotonic()
+        limit = min(CLAIM, lane.room - self._hand.parcels(fresh=lane.fresh))
+        try:
+            current, claimed = await self._in_thread(partial(self._claim, fresh=lane.fresh, limit=limit))
+        except UNAVAILABLE as error:
+            self._note_database(error)
+            return False
+        self._note_database(None)
+        for message in claimed:
+            if mine := self._hand.take(message, fresh=lane.fresh, asked_at=asked_at):
+                task = asyncio.create_task(self._deliver(mine, self._routes.choose(mine, current), fresh=lane.fresh))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+        return sum(len(message.recipients) for message in claimed) == limit
+
+    def _claim(self, *, fresh: bool, limit: int) -> tuple[Current, list[Claimed]]:
+        # The mode is read before the claim: what is claimed after a change to capture doesn't leave.
+        current = self._gateway.preferences.current()
+        with self._gateway.database.session() as session:
+            return current, claim(session, lease=self._identity.lease, now=utcnow(), limit=limit, fresh=fresh)
+
+    async def _deliver(self, message: Claimed, transport: Transport, *, fresh: bool) -> None:
+        parcel = Parcel(
+            message,
+            fresh=fresh,
+            load=partial(self._load, message.message_id),
+            is_ours=partial(self._hand.holds, message.recipients),
+        )
+        turns = self._turns.setdefault(message.message_id, asyncio.Semaphore(PARCELS_OF_A_MESSAGE))
+        try:
+            async with turns:
+                await transport.deliver(parcel, self._report)
+        except UNAVAILABLE as error:
+            self._note_database(error)  # the lease ends by itself
+        except SourceGoneError:
+            await self._report(
+                [Outcome(i, Status.FAILED, "The message is no longer stored.") for i in message.recipients]
+            )
+        except Exception:
+            log.exception("delivery_error", message=message.message_id)
+            reason, attempt = "An unexpected error, which the worker's log shows.", attempt_now(transport.name)
+            await self._report([Outcome(i, Status.DEFERRED, reason, attempt=attempt) for i in message.recipients])
+        finally:
+            self._hand.drop(message)
+
+    async def _load(self, message_id: str) -> bytes:
+        source = await self._in_session(partial(load_source, message_id=message_id))
+        if source is None:
+            raise SourceGoneError
+        return source
+
+    async def _report(self, outcomes: Sequence[Outcome]) -> None:
+        """Return once *outcomes* are on disk, however long the database is gone: the mail has left already."""
+        while outcomes:
+            work = partial(record, outcomes=outcomes, lease=self._identity.lease, policy=self._policy, now=utcnow())
+            try:
+                held = await asyncio.wrap_future(self._outcomes.submit(work))
+            except Refused:
+                await asyncio.sleep(DATABASE_SECONDS)
+                continue
+            for outcome in outcomes:
+                log.info(
+                    "delivery" if outcome.delivery_id in held else "delivery_of_another_worker",
+                    id=outcome.delivery_id,
+                    status=str(outcome.status),
+                    code=outcome.smtp_code,
+                    host=outcome.attempt.host if outcome.attempt else None,
+                )
+            return
+
+    async def _keep_leases(self) -> None:
+        while True:
+            await asyncio.sleep(RENEW_EVERY.total_seconds())
+            ids, asked_at = self._hand.ids(), monotonic()
+            if not ids:
+                continue
+            try:
+                held = await self._in_session(partial(renew, lease=self._identity.lease, ids=ids, now=utcnow()))
+            except UNAVAILABLE as error:
+                self._note_database(error)
+            else:
+                self._hand.renewed(ids, held, asked_at=asked_at)
+
+    async def _finish(self) -> None:
+        """Let what is being sent end, give back the rest, and close everything."""
+        self._hand.close()
+        if self._tasks:
+            _, unfinished = await asyncio.wait(self._tasks, timeout=FINISH_SECONDS)
+            for task in unfinished:
+                task.cancel()
+            await asyncio.gather(*unfinished, return_exceptions=True)
+        await self._give_back()
+        await self._routes.close()
+        await asyncio.to_thread(self._outcomes.close)
+        self._threads.shutdown(wait=False)
+        self._identity.close()
+
+    async def _give_back(self) -> None:
+        """Release all that is leased under this name. Without a database the leases end by themselves."""
+        try:
+            count = await self._in_session(partial(release, lease=self._identity.lease, now=utcnow()))
+        except UNAVAILABLE as error:
+            self._note_database(error)
+        else:
+            if count:
+                log.info("leases_released", count=count)
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def _in_session(self, work: Callable[[Session], T]) -> T:
+        def run() -> T:
+            with self._gateway.database.session() as session:
+                return work(session)
+
+        return await self._in_thread(run)
+
+    def _note_database(self, error: BaseException | None) -> None:
+        """Log once when the database goes, and once when it is back."""
+        if error and not self._database_gone:
+            log.warning("database_unavailable", error=type(error).__name__)
+        elif error is None and self._database_gone:
+            log.info("database_available")
+        self._database_gone = error is not None
