@@ -19,6 +19,7 @@ from webapp.core.rules.refusals import Reason, Refused
 LONGEST_HEADER_SECTION = 256 * 1024
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -103,11 +104,11 @@ def one_mailbox(value: str) -> Mailbox:
     programs could disagree about where such a mailbox ends.
     """
     text = _without_comments(value).strip()
-    display, bracket, _ = text.partition("<") if '"' not in text else _split_quoted(text)
-    if bracket and re.search(r"[,;:<>]", re.sub(r'"(?:[^"\\]|\\.)*"', "", display)):
-        raise AddressError("it is not exactly one address")
     if not text:
         raise AddressError("it is empty")
+    display, bracket, _ = _QUOTED.sub("", text).rpartition("<")
+    if '"' in display or (bracket and re.search(r"[,;:<>]", display)):
+        raise AddressError("it is not exactly one address")
     return parse_mailbox(text)
 
 
@@ -120,11 +121,6 @@ def mailboxes(value: str) -> list[Mailbox]:
 def all_named(fields: Iterable[Field], *names: str) -> list[Field]:
     """The fields called one of *names* (lower case), in order."""
     return [field for field in fields if field.name in names]
-
-
-def _split_quoted(text: str) -> tuple[str, str, str]:
-    match = re.match(r'((?:"(?:[^"\\]|\\.)*"|[^"<])*)<(.*)\Z', text, re.DOTALL)
-    return (match[1], "<", match[2]) if match else (text, "", "")
 
 
 def _without_comments(value: str) -> str:
