@@ -104,7 +104,8 @@ def test_other_identities_must_be_ours_too(name: bytes) -> None:
 
 def test_blind_copies_and_our_own_headers_never_leave() -> None:
     prepared = run(
-        b"From: shop@example.com\r\nBcc: a@x.example,\r\n b@x.example\r\nBCC : c@x.example\r\nResent-Bcc: d@x.example\r\n"
+        b"From: shop@example.com\r\nBcc: a@x.example,\r\n b@x.example\r\nBCC : c@x.example\r\n"
+        b"Resent-Bcc: d@x.example\r\n"
         b"Return-Path: <e@x.example>\r\nX-Postlatch-Tag: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n"
         b'X-Postlatch-Metadata: {"order": 7}\r\nX-Postlatch-Send-At: 2026-05-02T12:00:00Z\r\n'
         b"X-Postlatch-Idempotency-Key: k\r\nTo: f@x.example\r\n\r\nBcc: this is text\r\n"

@@ -42,10 +42,12 @@ def parse_address(text: str, *, smtputf8: bool = True) -> str:
     if len(text) > LONGEST_ADDRESS:
         raise AddressError(f"it is longer than {LONGEST_ADDRESS} characters")
     match = _PLAIN.match(text)
-    if match and len(match[1]) <= LONGEST_LOCAL and "xn--" not in match[2].lower():
+    if match and "xn--" not in match[2].lower():
         local, domain = match[1], match[2].lower()
     else:
         local, domain = _by_the_book(text, smtputf8=smtputf8)
+    if len(local.encode()) > LONGEST_LOCAL:
+        raise AddressError(f"the part before the @ is longer than {LONGEST_LOCAL} characters")
     _check_domain(domain)
     return f"{local}@{domain}"
 

@@ -79,6 +79,9 @@ class Reason(Enum):
     QUOTA = Answer("quota", 429, 450, "4.7.1", "The sending limit is reached: wait, then try again.")
     STORAGE = Answer("storage", 503, 451, "4.3.0", "Mail can't be stored right now: try again in a minute; nothing was lost.")
     IDEMPOTENCY_REUSED = Answer("idempotency_reused", 409, 550, "5.5.4", "This idempotency key was used for another message: use a new key for each new message.")
+    # The panel only
+    FORM_EXPIRED = Answer("form_expired", 400, 501, "5.5.4", "This form had expired: open the page again, and send it once more.")
+    ROLE = Answer("role", 403, 550, "5.7.1", "Your role doesn't allow this: ask an owner of this server.")
     # HTTP only
     BAD_REQUEST = Answer("bad_request", 400, 501, "5.5.4", "The request could not be read: {problem}.")
     INVALID_FIELD = Answer("invalid_field", 422, 550, "5.6.0", "{problem}.")
