@@ -1,0 +1,54 @@
+"""``python -m smtpd``: the submission listeners, in a process of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+
+import smtpd
+
+# Python 3.11 has a module of that name too; it wins when the project's root is not first on the path.
+if not hasattr(smtpd, "__path__"):
+    sys.exit("Run python -m smtpd from the project's root.")
+
+from smtpd.submission.certificate import CertificateError
+from smtpd.submission.environment import Environment
+from smtpd.submission.server import ListenError, SubmissionServer
+from webapp import create_app, gateway_of
+from webapp.core.services.vault import VaultError
+from webapp.settings import SettingsError
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT. Raise `SystemExit` with one line when that can't begin."""
+    try:
+        gateway = gateway_of(create_app())
+    except (SettingsError, VaultError) as error:
+        sys.exit(str(error))
+    try:
+        asyncio.run(serve(Environment.build(gateway)))
+    except (CertificateError, ListenError) as error:
+        sys.exit(str(error))
+    finally:
+        gateway.close()
+
+
+async def serve(environment: Environment) -> None:
+    """Listen until SIGTERM or SIGINT; SIGHUP reads the certificate again. Raise `ListenError`."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, environment.certificate.reload)
+    server = SubmissionServer(environment)
+    try:
+        await server.start()
+        await stop.wait()
+    finally:
+        await server.stop()
+        environment.close()
+
+
+if __name__ == "__main__":
+    main()

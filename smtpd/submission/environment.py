@@ -1,0 +1,86 @@
+"""What all connections of one process share."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import ParamSpec, Protocol, TypeVar
+
+from smtpd.submission.certificate import Certificate
+from smtpd.submission.limits import ConnectionCounter, Limits, MemoryBudget
+from webapp.core.rules.refusals import Refused
+from webapp.core.rules.submission import Accepted, Credential, Peer, Submission
+from webapp.settings import Settings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class SubmissionGateway(Protocol):
+    """What this door calls: a part of `webapp.core.services.gateway.Gateway`, which says what each raises."""
+
+    settings: Settings
+
+    def admit(self, peer: Peer) -> None: ...
+    def authenticate_smtp(self, username: str, password: str, peer: Peer) -> Credential: ...
+    def check_sender(self, credential: Credential, envelope_from: str) -> None: ...
+    def check_recipient(self, address: str, *, smtputf8: bool) -> str: ...
+    def submit(self, submission: Submission) -> Future[Accepted]: ...
+    def refuse(
+        self, refused: Refused, peer: Peer, *, credential: Credential | None = None, name: str | None = None
+    ) -> None: ...
+    def heartbeat(self, process: str) -> None: ...
+
+
+def _auth_threads() -> ThreadPoolExecutor:
+    # argon2 takes a whole core for a tenth of a second: more threads than cores only starve the event loop.
+    return ThreadPoolExecutor(max(2, min(4, os.cpu_count() or 1)), thread_name_prefix="smtp-auth")
+
+
+@dataclass(slots=True, kw_only=True)
+class Environment:
+    """Services, limits and threads. Log-ins have their own threads: a crowd of them must not hold up other calls."""
+
+    gateway: SubmissionGateway
+    certificate: Certificate
+    limits: Limits
+    counter: ConnectionCounter
+    budget: MemoryBudget
+    auth_threads: ThreadPoolExecutor = field(default_factory=_auth_threads)
+    threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="smtp"))
+
+    @classmethod
+    def build(cls, gateway: SubmissionGateway, limits: Limits | None = None) -> Environment:
+        """Everything for *gateway* as its settings say. Raise `CertificateError`."""
+        settings, limits = gateway.settings, limits or Limits()
+        return cls(
+            gateway=gateway,
+            certificate=Certificate(*settings.tls_files),
+            limits=limits,
+            counter=ConnectionCounter(settings.max_connections, settings.max_connections_per_ip),
+            # A budget smaller than a few messages would never let a large one through.
+            budget=MemoryBudget(max(limits.buffered, 4 * settings.max_message_bytes)),
+        )
+
+    @property
+    def settings(self) -> Settings:
+        """The process's settings."""
+        return self.gateway.settings
+
+    async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a call that blocks, off the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self.threads, lambda: function(*args, **kwargs))
+
+    async def authenticate(self, username: str, password: str, peer: Peer) -> Credential:
+        """See `Gateway.authenticate_smtp`."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self.auth_threads, self.gateway.authenticate_smtp, username, password, peer
+        )
+
+    def close(self) -> None:
+        """End the threads once they are done."""
+        self.auth_threads.shutdown()
+        self.threads.shutdown()

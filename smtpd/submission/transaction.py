@@ -1,0 +1,127 @@
+"""The mail transaction: MAIL, RCPT, DATA (RFC 5321 section 3.3)."""
+
+from __future__ import annotations
+
+import asyncio
+
+from smtpd.submission.content import Content
+from smtpd.submission.conversation import Conversation, Envelope
+from smtpd.submission.inbound import Disconnected
+from smtpd.submission.limits import Share
+from smtpd.submission.paths import mail_parameters, parse_path
+from webapp.core.rules.refusals import Reason, Refused
+from webapp.core.rules.submission import Accepted, Credential, Submission
+
+#: From this size on, in octets, judging a message takes long enough to be done off the event loop.
+_LARGE = 256 * 1024
+
+
+class TransactionCommands(Conversation):
+    """MAIL, RCPT, DATA."""
+
+    async def smtp_MAIL(self, argument: str) -> None:  # noqa: N802
+        """Begin a message."""
+        credential = self.session.credential
+        if credential is None:
+            raise Refused(Reason.AUTH_REQUIRED)
+        if self.envelope.sender is not None:
+            raise Refused(Reason.BAD_SEQUENCE, problem="a message has begun already")
+        path = parse_path("FROM", argument, invalid=Reason.SENDER_INVALID)
+        said = mail_parameters(path.parameters, esmtp=self.session.extended)
+        if not said.smtputf8 and not path.address.isascii():
+            raise Refused(Reason.NEEDS_SMTPUTF8)
+        if said.size is not None and said.size > self.environment.settings.max_message_bytes:
+            raise self._too_large()
+        await self.environment.call(self.environment.gateway.check_sender, credential, path.address)
+        self.envelope = Envelope(sender=path.address, smtputf8=said.smtputf8)
+        self.reply("250 2.1.0 Sender ok")
+
+    async def smtp_RCPT(self, argument: str) -> None:  # noqa: N802
+        """Add a recipient. Those beyond the limit are refused one by one; the ones before them stay."""
+        if self.envelope.sender is None:
+            raise Refused(Reason.BAD_SEQUENCE, problem="MAIL comes first")
+        path = parse_path("TO", argument, invalid=Reason.RECIPIENT_INVALID)
+        for name in path.parameters:
+            raise Refused(Reason.PARAMETER_UNKNOWN, parameter=name)
+        recipient = self.environment.gateway.check_recipient(path.address, smtputf8=self.envelope.smtputf8)
+        limit = self.environment.settings.max_recipients
+        if len(self.envelope.recipients) >= limit:
+            # RFC 5321 section 4.5.3.1.10: the client sends the rest in another message. That is no error of its.
+            self.envelope.overshoot += 1
+            counts = self.envelope.overshoot > self.limits.overshoot
+            self.refuse(Refused(Reason.TOO_MANY_RECIPIENTS, limit=limit), counts=counts)
+            return
+        self.envelope.recipients.append(recipient)
+        self.reply("250 2.1.5 Recipient ok")
+
+    async def smtp_DATA(self, argument: str) -> None:  # noqa: N802
+        """Take the message and store it. 250 means that it is on disk."""
+        credential = self.session.credential
+        # A message that doesn't wait for 354 would be taken for commands if we refused: even then it ends here.
+        await self.inbound.poll()
+        if self.inbound.pending:
+            raise Refused(Reason.PROTOCOL, problem="wait for 354 before the message", cause="early_message")
+        if argument:
+            raise Refused(Reason.BAD_ARGUMENTS, problem="DATA takes none")
+        if credential is None or self.envelope.sender is None:
+            raise Refused(Reason.BAD_SEQUENCE, problem="MAIL comes first")
+        if not self.envelope.recipients:
+            raise Refused(Reason.NO_RECIPIENTS)
+        self.reply("354 End data with <CR><LF>.<CR><LF>")
+        await self.flush()
+        try:
+            accepted = await self._receive_and_submit(credential)
+        finally:
+            self.envelope = Envelope()
+        self.forgive()
+        self.reply(f"250 2.0.0 Accepted as {accepted.id}")
+
+    async def _receive_and_submit(self, credential: Credential) -> Accepted:
+        with Share(self.environment.budget) as share:
+            source = await self._receive(share)
+            return await self._submit(credential, source)
+
+    async def _receive(self, share: Share) -> bytes:
+        """The message's octets. Raise `Refused`, `Idle`, `Interrupted`, `Disconnected`."""
+        limit = self.environment.settings.max_message_bytes
+        content = Content(limit)
+        started = self.loop.time()
+        while True:
+            block = self.inbound.take_block()
+            if content.kept and not share.take(len(block)):
+                content.drop()
+            rest = content.feed(block)
+            if rest is not None:
+                self.inbound.put_back(rest)
+                break
+            if content.received > 2 * limit:
+                self.refuse(self._too_large())
+                self.hang_up()
+                raise Disconnected
+            now = self.loop.time()
+            slowest = started + self.limits.data + content.received / self.limits.data_rate
+            await self.inbound.wait(min(now + self.limits.idle, slowest), within_message=True)
+        source = content.source()
+        if source is None:
+            raise Refused(Reason.STORAGE, cause="memory_full") if share.exhausted else self._too_large()
+        return source
+
+    async def _submit(self, credential: Credential, source: bytes) -> Accepted:
+        submission = Submission(
+            credential=credential,
+            peer=self.peer,
+            envelope_from=self.envelope.sender or "",
+            recipients=tuple(self.envelope.recipients),
+            source=source,
+            smtputf8=self.envelope.smtputf8,
+        )
+        gateway = self.environment.gateway
+        if len(source) > _LARGE:
+            future = await self.environment.call(gateway.submit, submission)
+        else:
+            future = gateway.submit(submission)
+        # Shielded: a conversation that ends must not cancel what others' messages are stored together with.
+        return await asyncio.shield(asyncio.wrap_future(future))
+
+    def _too_large(self) -> Refused:
+        return Refused(Reason.TOO_LARGE, limit_mb=self.environment.settings.max_message_mb)
