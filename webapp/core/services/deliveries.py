@@ -101,7 +101,7 @@ def claim(session: Session, *, lease: str, now: datetime, limit: int, fresh: boo
             return []
         wanted = Delivery.id.in_(due)
     else:
-        ids = session.scalars(due.with_for_update(skip_locked=True)).all()
+        ids = session.scalars(due.with_for_update(skip_locked=True, key_share=True)).all()
         if not ids:
             return []
         wanted = Delivery.id.in_(ids)
@@ -213,7 +213,7 @@ def record(
 def _lock(session: Session, lease: str, ids: Collection[int]) -> None:
     """Lock the rows in the order in which everyone does. SQLite has no need: its first write locks all."""
     held = select(Delivery.id).where(Delivery.id.in_(ids), Delivery.lease == lease)
-    session.execute(held.order_by(Delivery.id).with_for_update())
+    session.execute(held.order_by(Delivery.id).with_for_update(key_share=True))
 
 
 def _let_go(session: Session, lease: str, ids: Collection[int]) -> Iterable[_Held]:
@@ -275,7 +275,8 @@ def refresh_messages(session: Session, message_ids: Iterable[str]) -> None:
     ids = sorted(set(message_ids))
     if not ids:
         return
-    session.execute(select(Message.id).where(Message.id.in_(ids)).order_by(Message.id).with_for_update())
+    # Foreign keys hold the weaker lock on it already (FOR KEY SHARE): a full one here could deadlock with another's.
+    session.execute(select(Message.id).where(Message.id.in_(ids)).order_by(Message.id).with_for_update(key_share=True))
     statuses: dict[str, set[Status]] = defaultdict(set)
     for message_id, status in session.execute(
         select(Delivery.message_id, Delivery.status).where(Delivery.message_id.in_(ids)).distinct()

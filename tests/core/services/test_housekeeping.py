@@ -1,0 +1,64 @@
+"""What is deleted, when, and in how small bites."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import func, select
+
+from tests.support.factories import make_api_key
+from tests.support.queue import enqueue
+from webapp.core.models import Base, FailedAttempt, IdempotencyKey, OneTimeLink, Refusal, utcnow
+from webapp.core.services.gateway import Gateway
+from webapp.core.services.housekeeping import purge
+
+
+def count(gateway: Gateway, table: type[Base]) -> int:
+    with gateway.database.session() as session:
+        return session.scalar(select(func.count()).select_from(table)) or 0
+
+
+def purge_all(gateway: Gateway, *, batch: int) -> list[int]:
+    bites = []
+    while True:
+        with gateway.database.session() as session:
+            bites.append(purge(session, utcnow(), batch=batch))
+        if not bites[-1]:
+            return bites
+
+
+def test_only_what_is_past_its_time_goes(gateway: Gateway) -> None:
+    now = utcnow()
+    message_id = enqueue(gateway)
+    key_id, _ = make_api_key(gateway)
+    with gateway.database.session() as session:
+        for age in (timedelta(hours=23), timedelta(hours=25)):
+            session.add(
+                IdempotencyKey(
+                    credential_id=key_id, key=str(age), digest=b"", message_id=message_id, created_at=now - age
+                )
+            )
+        for days in (89, 91):
+            at = now - timedelta(days=days)
+            refusal = {"door": "smtp", "ip": "192.0.2.1", "code": "auth_failed", "cause": "wrong", "text": ""}
+            session.add(Refusal(reference=f"REF{days}", at=at, **refusal))
+            failure = {"door": "smtp", "kind": "smtp_user", "name": "x", "secret_digest": b"", "ip": "192.0.2.1"}
+            session.add(FailedAttempt(at=at, subject="192.0.2.1", cause="wrong", counted=True, **failure))
+        for minutes in (-1, 1):
+            session.add(
+                OneTimeLink(token_digest=bytes([minutes + 1]) * 32, expires_at=now + timedelta(minutes=minutes))
+            )
+
+    purge_all(gateway, batch=500)
+
+    assert [count(gateway, table) for table in (IdempotencyKey, Refusal, FailedAttempt, OneTimeLink)] == [1, 1, 1, 1]
+
+
+def test_a_batch_deletes_no_more_than_it_may(gateway: Gateway) -> None:
+    old = utcnow() - timedelta(days=100)
+    with gateway.database.session() as session:
+        for number in range(25):
+            refusal = {"door": "smtp", "ip": "192.0.2.1", "code": "x", "cause": "x", "text": "", "trace": {}}
+            session.add(Refusal(reference=f"REF{number}", at=old, **refusal))
+
+    assert purge_all(gateway, batch=10) == [10, 10, 5, 0]
