@@ -1,0 +1,95 @@
+"""The panel in an app, people of each role, and a browser without JavaScript."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from webapp import gateway_of
+from webapp.admin import init_admin
+from webapp.core.services import admins
+from webapp.core.services.audit import COMMAND_LINE
+
+PASSWORD = "Correct-Horse!"
+_TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
+
+
+class Browser:
+    """Flask's test client, with the CSRF token of the page that it saw last."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+        self.client: FlaskClient = app.test_client()
+        self.csrf_token = ""
+
+    def get(self, path: str, **kwargs: object) -> TestResponse:
+        """GET, without following redirects; remember the page's token."""
+        return self._seen(self.client.get(path, **kwargs))
+
+    def post(self, path: str, data: dict | None = None, *, token: bool = True, **kwargs: object) -> TestResponse:
+        """POST a form, with the CSRF token unless told otherwise."""
+        fields = dict(data or {}) | ({"csrf_token": self.csrf_token} if token else {})
+        return self._seen(self.client.post(path, data=fields, **kwargs))
+
+    def log_in(self, email: str, password: str = PASSWORD) -> TestResponse:
+        """Go through the login form."""
+        self.get("/login")
+        answer = self.post("/login", {"email": email, "password": password})
+        if answer.status_code == 303:
+            self.get("/admin/")
+        return answer
+
+    def _seen(self, answer: TestResponse) -> TestResponse:
+        if match := _TOKEN.search(answer.get_data(as_text=True)):
+            self.csrf_token = match[1]
+        return answer
+
+
+@pytest.fixture
+def make_panel(make_app: Callable[..., Flask]) -> Callable[..., Flask]:
+    """Apps with the panel; keyword arguments are settings."""
+
+    def make(**overrides: object) -> Flask:
+        app = make_app(**overrides)
+        init_admin(app)
+        with gateway_of(app).database.session() as session:
+            for role in ("owner", "manager", "viewer"):
+                admins.create(session, COMMAND_LINE, email=f"{role}@example.com", role=role, password=PASSWORD)
+        return app
+
+    return make
+
+
+@pytest.fixture
+def panel_app(make_panel: Callable[..., Flask]) -> Flask:
+    """An app with the panel and one person of each role."""
+    return make_panel()
+
+
+@pytest.fixture
+def browser(panel_app: Flask) -> Browser:
+    """Somebody who is not logged in."""
+    return Browser(panel_app)
+
+
+@pytest.fixture
+def logged_in(panel_app: Flask) -> Callable[[str], Browser]:
+    """``logged_in("viewer")``: a browser of its own for that person."""
+
+    def make(role: str) -> Browser:
+        made = Browser(panel_app)
+        assert made.log_in(f"{role}@example.com").status_code == 303
+        return made
+
+    return make
+
+
+@pytest.fixture
+def owner(logged_in: Callable[[str], Browser]) -> Browser:
+    """A logged-in owner."""
+    return logged_in("owner")

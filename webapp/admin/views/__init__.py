@@ -1,0 +1,12 @@
+"""The panel's views, one file each, in the order of the menu."""
+
+from __future__ import annotations
+
+from flask_admin import BaseView
+
+from .account import AccountView
+
+
+def all_views() -> list[BaseView]:
+    """The views to register, but for the start page."""
+    return [AccountView()]
