@@ -77,6 +77,10 @@ class Inbound:
         if self._waiter and not self._waiter.done():
             self._waiter.set_result(None)
 
+    def _expire(self) -> None:
+        if self._waiter and not self._waiter.done():
+            self._waiter.set_exception(Idle())
+
     # The reader's side
 
     @property
@@ -111,7 +115,7 @@ class Inbound:
             raise Idle
         self.resume()
         self._waiter = self._loop.create_future()
-        alarm = self._loop.call_at(deadline, self._wake)
+        alarm = self._loop.call_at(deadline, self._expire)
         try:
             await self._waiter
         finally:

@@ -19,7 +19,7 @@ LONGEST_LINE = max(LONGER_COMMANDS.values())
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Deadlines and counts of one connection."""
+    """Deadlines and counts; those that admins set are in the settings."""
 
     idle: float = 300.0  # nothing comes (RFC 5321 section 4.5.3.2.7)
     line: float = 60.0  # a line that has begun must end
@@ -29,6 +29,7 @@ class Limits:
     proxy: float = 5.0
     unread: float = 60.0  # the client doesn't read our replies
     grace: float = 4.0  # at shutdown, for messages that are still coming in
+    heartbeat: float = 2.0  # how often the process says it is at work and looks at its certificate
     failed_auths: int = 5
     errors: int = 20
     junk_commands: int = 100

@@ -18,8 +18,6 @@ from webapp.settings import Bind
 
 log = structlog.get_logger(__name__)
 
-#: How often the process says that it is at work and looks whether its certificate changed, in seconds.
-HEARTBEAT = 2.0
 _BACKLOG = 512
 #: Connections beyond the limit that may be there to be told so; for more there is no room even for an answer.
 _REFUSALS = 100
@@ -43,17 +41,25 @@ class SubmissionServer:
         self._arriving: set[asyncio.Task[None]] = set()
         self._conversations: set[SubmissionProtocol] = set()
         self._housekeeping: asyncio.Task[None] | None = None
-        self.starttls_ports: list[int] = []
-        self.tls_ports: list[int] = []
+        self.starttls_binds: list[Bind] = []
+        self.tls_binds: list[Bind] = []
+
+    @property
+    def connections(self) -> int:
+        """How many there are, those that are still in their handshake included."""
+        return len(self._connections)
 
     async def start(self) -> None:
         """Listen. Raise `ListenError`."""
         settings = self._environment.settings
-        self.starttls_ports = await self._listen(settings.smtp_bind, tls=False)
-        self.tls_ports = await self._listen(settings.smtps_bind, tls=True)
+        self.starttls_binds = await self._listen(settings.smtp_bind, tls=False)
+        self.tls_binds = await self._listen(settings.smtps_bind, tls=True)
         self._housekeeping = asyncio.create_task(self._keep_house())
         log.info(
-            "submission_ready", starttls=str(settings.smtp_bind), tls=str(settings.smtps_bind), host=settings.hostname
+            "submission_ready",
+            starttls=[str(bind) for bind in self.starttls_binds],
+            tls=[str(bind) for bind in self.tls_binds],
+            hostname=settings.hostname,
         )
 
     async def stop(self) -> None:
@@ -80,18 +86,18 @@ class SubmissionServer:
         if self._connections:
             await asyncio.wait(self._connections, timeout=within)
 
-    async def _listen(self, bind: Bind, *, tls: bool) -> list[int]:
+    async def _listen(self, bind: Bind, *, tls: bool) -> list[Bind]:
         loop = asyncio.get_running_loop()
-        ports: list[int] = []
+        binds: list[Bind] = []
         try:
             found = await loop.getaddrinfo(bind.host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             for family, _, _, _, address in dict.fromkeys(found):
                 sock = _bound(family, address, dual_stack=bind.host == "::")
-                ports.append(sock.getsockname()[1])
+                binds.append(Bind(*sock.getsockname()[:2]))
                 self._listeners.append((sock, asyncio.create_task(self._accept(sock, tls=tls))))
         except OSError as error:
             raise ListenError(f"can't listen on {bind}: {error.strerror or error}") from None
-        return ports
+        return binds
 
     async def _accept(self, listener: socket.socket, *, tls: bool) -> None:
         loop = asyncio.get_running_loop()
@@ -181,7 +187,7 @@ class SubmissionServer:
                 healthy = False
             else:
                 healthy = True
-            await asyncio.sleep(HEARTBEAT)
+            await asyncio.sleep(self._environment.limits.heartbeat)
 
 
 def _bound(family: int, address: tuple[Any, ...], *, dual_stack: bool) -> socket.socket:

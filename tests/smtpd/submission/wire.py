@@ -8,6 +8,8 @@ import re
 import socket
 import ssl
 import threading
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -70,9 +72,13 @@ class RunningServer:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self.server = self._run(self._build())
-        self._run(self.server.start())
-        self.starttls_port, self.tls_port = self.server.starttls_ports[0], self.server.tls_ports[0]
         self._stopped = False
+        try:
+            self._run(self.server.start())
+        except BaseException:
+            self.stop()
+            raise
+        self.starttls_port, self.tls_port = self.server.starttls_binds[0].port, self.server.tls_binds[0].port
 
     async def _build(self) -> SubmissionServer:
         return SubmissionServer(self.environment)
@@ -183,6 +189,14 @@ class Wire:
         for recipient in recipients or ("someone@recipient.test",):
             assert self.command(f"RCPT TO:<{recipient}>").startswith("250 2.1.5")
         assert self.command("DATA").startswith("354 ")
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for *condition* to hold."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.01)
 
 
 def plain(username: str, password: str, identity: str = "") -> str:
