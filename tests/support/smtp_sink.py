@@ -7,6 +7,7 @@ import datetime
 import ipaddress
 import ssl
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ class SmtpSink:
 
     A stage is ``CONNECT``, ``EHLO``, ``MAIL``, ``DATA`` (after the final dot) or a recipient's address. `replies`
     gives a stage another reply than 250; at those in `drops` the connection is cut without one, at those in `hangs`
-    nothing comes until it is stopped. `hidden` EHLO keywords aren't announced.
+    nothing comes until they are taken out again. `hidden` EHLO keywords aren't announced.
     """
 
     replies: dict[str, str] = field(default_factory=dict)
@@ -84,6 +85,11 @@ class SmtpSink:
         """The messages that were taken for *recipient*."""
         return [message for message in self.messages if recipient in message.recipients]
 
+    async def hang(self, stage: str) -> None:
+        """Keep the client waiting as long as *stage* is among `hangs`."""
+        while stage in self.hangs:
+            await asyncio.sleep(0.02)
+
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
         context = self.tls if self.implicit_tls else None
@@ -94,7 +100,7 @@ class SmtpSink:
     async def _shut(self) -> None:
         self._server.close()
         for session in list(self._sessions):
-            if session.transport is not None:
+            with suppress(AttributeError):  # a TLS transport that is closed already has nothing to abort
                 session.transport.abort()
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
@@ -131,8 +137,7 @@ class _Server(SMTP):
             if "CONNECT" in self._sink.drops:
                 self.transport.abort()
                 return None
-            if "CONNECT" in self._sink.hangs:
-                await asyncio.Event().wait()
+            await self._sink.hang("CONNECT")
             status = self._sink.replies.get("CONNECT", status)
         return await super().push(status)
 
@@ -149,8 +154,7 @@ class _Hooks:
         self.server = server
 
     async def act(self, stage: str, usual: str) -> str:
-        if stage in self.sink.hangs:
-            await asyncio.Event().wait()
+        await self.sink.hang(stage)
         if stage in self.sink.drops:
             self.server.transport.abort()
         return self.sink.replies.get(stage, usual)
