@@ -16,6 +16,7 @@ HOW = {
     "PostgreSQL": "apt-get install postgresql (or set POSTLATCH_TEST_POSTGRES_URL)",
     "Chromium": "apt-get install chromium",
     "Node": "apt-get install nodejs npm",
+    "nodemailer": "npm ci --prefix tests/clients",
     "swaks": "apt-get install swaks libnet-ssleay-perl",
     "msmtp": "apt-get install msmtp",
     "curl": "apt-get install curl",
