@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
@@ -100,14 +99,16 @@ class DeliveryEngine:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until *stop* is set, then finish or give back what is in hand."""
-        helpers = [asyncio.create_task(self._keep_leases())]
-        lanes = [asyncio.create_task(self._work(lane, stop)) for lane in LANES]
+        if self._identity.inherited:
+            await self._give_back()  # before anything is claimed under the same name
+        tasks = [
+            asyncio.create_task(self._keep_leases(stop)),
+            *(asyncio.create_task(self._work(lane, stop)) for lane in LANES),
+        ]
         try:
-            if self._identity.inherited:
-                await self._give_back()
-            await asyncio.gather(*lanes)
+            await asyncio.gather(*tasks)
         finally:
-            for task in (*lanes, *helpers):
+            for task in tasks:
                 task.cancel()
             await self._finish()
 
@@ -116,8 +117,7 @@ class DeliveryEngine:
         while not stop.is_set():
             full = self._hand.parcels(fresh=lane.fresh) > lane.room // 2
             more = full or await self._take(lane)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), BUSY_SECONDS if more else lane.poll)
+            await _stopped_within(stop, BUSY_SECONDS if more else lane.poll)
 
     async def _take(self, lane: Lane) -> bool:
         """Claim for *lane* and start delivering. Return whether there is likely more."""
@@ -191,9 +191,9 @@ class DeliveryEngine:
                 )
             return
 
-    async def _keep_leases(self) -> None:
-        while True:
-            await asyncio.sleep(RENEW_EVERY.total_seconds())
+    async def _keep_leases(self, stop: asyncio.Event) -> None:
+        seconds = RENEW_EVERY.total_seconds()
+        while not await _stopped_within(stop, seconds):
             ids, asked_at = self._hand.ids(), monotonic()
             if not ids:
                 continue
@@ -201,8 +201,10 @@ class DeliveryEngine:
                 held = await self._in_session(partial(renew, lease=self._identity.lease, ids=ids, now=utcnow()))
             except UNAVAILABLE as error:
                 self._note_database(error)
+                seconds = DATABASE_SECONDS
             else:
                 self._hand.renewed(ids, held, asked_at=asked_at)
+                seconds = RENEW_EVERY.total_seconds()
 
     async def _finish(self) -> None:
         """Let what is being sent end, give back the rest, and close everything."""
@@ -245,3 +247,12 @@ class DeliveryEngine:
         elif error is None and self._database_gone:
             log.info("database_available")
         self._database_gone = error is not None
+
+
+async def _stopped_within(stop: asyncio.Event, seconds: float) -> bool:
+    """Wait *seconds*, or less when *stop* is set. Return whether it is."""
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True
