@@ -78,7 +78,7 @@ class Conversation(Connection):
         ends = refused.reason.answer.smtp_code == 421 or refused.reason is Reason.PROTOCOL
         too_many = self._errors > self.limits.errors or self._failed_auths > self.limits.failed_auths
         if too_many and not ends:
-            ends, refused = True, Refused(Reason.TOO_MANY_ERRORS, cause=f"after_{refused.cause}")
+            ends, refused = True, Refused(Reason.TOO_MANY_ERRORS)
             self._note(refused, name)
         self.reply(refused.smtp_reply)
         if ends:
@@ -148,7 +148,7 @@ class Conversation(Connection):
         except Disconnected:
             raise
         except Exception as error:
-            internal = Refused(Reason.INTERNAL, cause=type(error).__name__)
+            internal = Refused(Reason.INTERNAL, cause=type(error).__name__[:40])
             self._report(error, internal.reference)
             self.refuse(internal)
 

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from webapp.core.rules.networks import lock_subject
+from webapp.core.services.heartbeats import BEAT_SECONDS
 
 #: Octets of a command line without its CRLF (RFC 5321 section 4.5.3.1.4), and where an extension asks for more.
 COMMAND_LENGTH = 510
@@ -29,7 +30,7 @@ class Limits:
     proxy: float = 5.0
     unread: float = 60.0  # the client doesn't read our replies
     grace: float = 4.0  # at shutdown, for messages that are still coming in
-    heartbeat: float = 2.0  # how often the process says it is at work and looks at its certificate
+    heartbeat: float = BEAT_SECONDS  # how often the process says it is at work and looks at its certificate
     failed_auths: int = 5
     errors: int = 20
     junk_commands: int = 100
