@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 
 from tests.support.queue import SOURCE, attempts, deliveries, enqueue, message_status, statuses
 from webapp.core.models import utcnow
@@ -17,6 +18,7 @@ from webapp.core.services.deliveries import (
     Claimed,
     Outcome,
     RetryPolicy,
+    _due,
     claim,
     load_source,
     record,
@@ -83,6 +85,18 @@ def test_new_mail_and_retries_are_claimed_apart(gateway: Gateway) -> None:
 
     assert [m.message_id for m in take(gateway, fresh=True)] == [new]
     assert [m.message_id for m in take(gateway, fresh=False)] == [old]
+
+
+@pytest.mark.parametrize(("fresh", "index"), [(True, "ix_deliveries_fresh"), (False, "ix_deliveries_retry")])
+def test_a_pile_of_one_kind_is_not_searched_for_the_other(gateway: Gateway, fresh: bool, index: str) -> None:
+    with gateway.database.session() as session:
+        sqlite = session.get_bind().dialect.name == "sqlite"
+        query = _due(utcnow(), fresh=fresh).limit(1).compile(session.get_bind(), compile_kwargs={"literal_binds": True})
+        if not sqlite:
+            session.execute(text("SET LOCAL enable_seqscan = off"))  # the table is empty here
+        plan = session.execute(text(f"EXPLAIN {'QUERY PLAN' if sqlite else ''} {query}")).all()
+
+    assert index in str(plan)
 
 
 def test_scheduled_mail_waits_for_its_time(gateway: Gateway) -> None:

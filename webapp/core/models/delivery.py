@@ -13,6 +13,9 @@ from webapp.core.models.base import Base, BigKey, utcnow
 if TYPE_CHECKING:
     from webapp.core.models.message import Message
 
+_FRESH = text("due_at IS NOT NULL AND attempts = 0")
+_RETRY = text("due_at IS NOT NULL AND attempts > 0")
+
 
 class Delivery(Base):
     """One recipient of one message.
@@ -23,12 +26,9 @@ class Delivery(Base):
 
     __tablename__ = "deliveries"
     __table_args__ = (
-        Index(
-            "ix_deliveries_due_at",
-            "due_at",
-            sqlite_where=text("due_at IS NOT NULL"),
-            postgresql_where=text("due_at IS NOT NULL"),
-        ),
+        # One index for each of the worker's lanes: a pile of retries must not be leafed through to find new mail.
+        Index("ix_deliveries_fresh", "due_at", sqlite_where=_FRESH, postgresql_where=_FRESH),
+        Index("ix_deliveries_retry", "due_at", sqlite_where=_RETRY, postgresql_where=_RETRY),
     )
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)

@@ -271,12 +271,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deliveries")),
     )
     op.create_index(
-        "ix_deliveries_due_at",
+        "ix_deliveries_fresh",
         "deliveries",
         ["due_at"],
         unique=False,
-        sqlite_where=sa.text("due_at IS NOT NULL"),
-        postgresql_where=sa.text("due_at IS NOT NULL"),
+        sqlite_where=sa.text("due_at IS NOT NULL AND attempts = 0"),
+        postgresql_where=sa.text("due_at IS NOT NULL AND attempts = 0"),
+    )
+    op.create_index(
+        "ix_deliveries_retry",
+        "deliveries",
+        ["due_at"],
+        unique=False,
+        sqlite_where=sa.text("due_at IS NOT NULL AND attempts > 0"),
+        postgresql_where=sa.text("due_at IS NOT NULL AND attempts > 0"),
     )
     op.create_index(op.f("ix_deliveries_message_id"), "deliveries", ["message_id"], unique=False)
     op.create_index(op.f("ix_deliveries_recipient"), "deliveries", ["recipient"], unique=False)
@@ -341,10 +349,16 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_deliveries_recipient"), table_name="deliveries")
     op.drop_index(op.f("ix_deliveries_message_id"), table_name="deliveries")
     op.drop_index(
-        "ix_deliveries_due_at",
+        "ix_deliveries_retry",
         table_name="deliveries",
-        sqlite_where=sa.text("due_at IS NOT NULL"),
-        postgresql_where=sa.text("due_at IS NOT NULL"),
+        sqlite_where=sa.text("due_at IS NOT NULL AND attempts > 0"),
+        postgresql_where=sa.text("due_at IS NOT NULL AND attempts > 0"),
+    )
+    op.drop_index(
+        "ix_deliveries_fresh",
+        table_name="deliveries",
+        sqlite_where=sa.text("due_at IS NOT NULL AND attempts = 0"),
+        postgresql_where=sa.text("due_at IS NOT NULL AND attempts = 0"),
     )
     op.drop_table("deliveries")
     op.drop_index("ix_messages_status_id", table_name="messages")
