@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -22,7 +24,7 @@ def nothing() -> None:
     """A heartbeat that nobody hears."""
 
 
-def run(*jobs: Job, heartbeat=nothing) -> None:
+def run(*jobs: Job, heartbeat: Callable[[], None] = nothing) -> None:
     """Run a worker until one of *jobs* stops it."""
 
     async def main() -> None:
@@ -117,6 +119,27 @@ def test_it_says_that_it_is_alive(gateway: Gateway) -> None:
         assert alive(session, utcnow()) == {"worker": True}
 
 
+def test_it_says_so_also_while_every_shared_thread_waits_for_a_resolver() -> None:
+    answered = threading.Event()
+
+    async def resolving(stop: asyncio.Event) -> None:
+        lookups = [asyncio.to_thread(answered.wait, 20) for _ in range(64)]
+        await asyncio.gather(*lookups)
+        await stop.wait()
+
+    beats = []
+
+    def beat() -> None:
+        beats.append(True)
+        if len(beats) == 2:
+            answered.set()
+            quit_process()
+
+    run(Job("resolving", resolving), heartbeat=beat)
+
+    assert len(beats) >= 2
+
+
 def test_housekeeping_deletes_all_that_is_past_its_time(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webapp.core.services.housekeeping.BATCH", 2)
     with gateway.database.session() as session:
@@ -127,10 +150,10 @@ def test_housekeeping_deletes_all_that_is_past_its_time(gateway: Gateway, monkey
         with gateway.database.session() as session:
             return session.query(OneTimeLink).count()
 
-    async def watch(_stop: asyncio.Event) -> None:
+    async def watch(stop: asyncio.Event) -> None:
         await asyncio.to_thread(until, lambda: left() == 0)
         quit_process()
-        await _stop.wait()
+        await stop.wait()
 
     run(housekeeping_job(gateway), Job("watch", watch))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import structlog
@@ -39,12 +40,19 @@ class Job:
 
 
 def every(name: str, seconds: float, work: Callable[[], object]) -> Job:
-    """A job that calls the blocking *work* in a thread, now and then *seconds* after each end."""
+    """A job that calls the blocking *work*, now and then *seconds* after each end.
+
+    It has a thread of its own: the loop's shared ones may all wait for a resolver that doesn't answer.
+    """
 
     async def run(stop: asyncio.Event) -> None:
-        while not stop.is_set():
-            await asyncio.to_thread(work)
-            await wait(stop, seconds)
+        thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        try:
+            while not stop.is_set():
+                await asyncio.get_running_loop().run_in_executor(thread, work)
+                await wait(stop, seconds)
+        finally:
+            thread.shutdown(wait=False)
 
     return Job(name, run)
 

@@ -21,6 +21,8 @@ from webapp.core.rules.relay import RelayTarget
 from webapp.core.services.deliveries import Claimed, Outcome
 
 SOURCE = b"From: shop@example.com\r\nSubject: x\r\n\r\n.one\r\n..two\r\n.\r\nthree\r\n"
+# Passwords in clear are what some of these tests are about.
+pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS:UserWarning")
 QUICK = Timeouts(connect=0.5, command=0.5, data_end=0.5)
 
 

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from random import random
 from typing import NamedTuple
 
-from sqlalchemy import Select, case, insert, literal_column, select, update
+from sqlalchemy import ColumnElement, Select, case, insert, literal_column, select, update
 from sqlalchemy.orm import Session
 
 from webapp.core.models import Delivery, DeliveryAttempt, Message, MessageSource
@@ -121,7 +121,7 @@ def claim(session: Session, *, lease: str, now: datetime, limit: int, fresh: boo
 
 def _due(now: datetime, *, fresh: bool) -> Select[int]:
     # Not a bound parameter, so that PostgreSQL's planner sees that the lane's partial index fits.
-    none = literal_column("0")
+    none: ColumnElement[int] = literal_column("0")
     lane = Delivery.attempts == none if fresh else Delivery.attempts > none
     return select(Delivery.id).where(Delivery.due_at <= now, lane).order_by(Delivery.due_at, Delivery.id)
 
