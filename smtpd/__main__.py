@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import signal
 import sys
 
@@ -18,6 +19,9 @@ from smtpd.submission.server import ListenError, SubmissionServer
 from webapp import create_app, gateway_of
 from webapp.core.services.vault import VaultError
 from webapp.settings import SettingsError
+
+#: Files that the process has open besides the clients' sockets: the database, connections being refused, logs.
+_OTHER_FILES = 400
 
 
 def main() -> None:
@@ -41,6 +45,7 @@ async def serve(environment: Environment) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, environment.certificate.reload)
+    _allow_files(environment.settings.max_connections)
     server = SubmissionServer(environment)
     try:
         await server.start()
@@ -48,6 +53,15 @@ async def serve(environment: Environment) -> None:
     finally:
         await server.stop()
         environment.close()
+
+
+def _allow_files(connections: int) -> None:
+    """Raise the soft limit of open files as far as *connections* need and the hard limit allows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ log = structlog.get_logger(__name__)
 _BACKLOG = 512
 #: Connections beyond the limit that may be there to be told so; for more there is no room even for an answer.
 _REFUSALS = 100
-#: `accept` fails with these when the process or the machine is short of something: it helps to wait.
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+#: `accept` fails with these when a client is gone already or a firewall forbids it: nothing to wait for.
+_PASSING = frozenset({errno.ECONNABORTED, errno.EPERM, errno.EPROTO})
 #: How long messages that are being stored at shutdown may take, in seconds.
 _STORING = 20.0
 
@@ -105,10 +105,13 @@ class SubmissionServer:
             try:
                 sock, address = await loop.sock_accept(listener)
             except OSError as error:
-                if error.errno in _EXHAUSTED:
+                if error.errno not in _PASSING:
+                    # Out of files or memory, most likely. The backlog holds the clients meanwhile.
                     log.warning("accept_failed", problem=error.strerror)
                     await asyncio.sleep(1)
                 continue
+            # While clients queue up, `sock_accept` never waits: the others must get their turn.
+            await asyncio.sleep(0)
             if len(self._connections) >= self._environment.settings.max_connections + _REFUSALS:
                 sock.close()
                 continue

@@ -304,3 +304,29 @@ def test_the_process_says_that_it_is_at_work_also_after_a_failure(make_server: M
     assert set(gateway.beats) == {"submission"}
     with server.greeted(tls=True) as wire:
         assert wire.command("AUTH PLAIN " + plain(USER, PASSWORD)).startswith("235")
+
+
+@pytest.mark.parametrize("host", ["[::1]", "localhost"])
+def test_other_addresses_can_be_listened_on(make_server: MakeServer, host: str) -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    server, _ = make_server(smtp_bind=f"{host}:0")
+    for bind in server.server.starttls_binds:
+        with socket.create_connection(bind, PATIENCE) as sock:
+            assert sock.recv(4) == b"220 "
+    hosts = {bind.host for bind in server.server.starttls_binds}
+    assert "::1" in hosts or host == "localhost"
+
+
+def test_all_addresses_include_those_of_ipv4(make_server: MakeServer) -> None:
+    try:
+        server, gateway = make_server(smtp_bind="[::]:0")
+    except ListenError:
+        pytest.skip("this machine has no IPv6")
+    seen: list[str] = []
+    gateway.on_admit = lambda peer: seen.append(peer.ip)
+    with server.greeted() as wire:
+        assert wire.command("NOOP").startswith("250")
+    assert seen == ["127.0.0.1"]
