@@ -16,7 +16,7 @@ from smtpd.delivery.engine import DeliveryEngine
 from tests.support.factories import make_domain
 from webapp.core.models import Delivery, DeliveryAttempt, Domain, Message, MessageSource, utcnow
 from webapp.core.rules.identifiers import new_message_id
-from webapp.core.rules.statuses import Status
+from webapp.core.rules.statuses import FINAL, Status
 from webapp.core.services.gateway import Gateway
 
 SOURCE = b"From: Shop <shop@example.com>\r\nTo: ann@example.org\r\nSubject: Your order\r\n\r\nHello.\r\n"
@@ -89,6 +89,11 @@ def attempts(gateway: Gateway, delivery_id: int) -> list[DeliveryAttempt]:
 def statuses(gateway: Gateway, message_id: str | None = None) -> list[str]:
     """The deliveries' statuses, in order."""
     return [row.status for row in deliveries(gateway, message_id)]
+
+
+def settled(gateway: Gateway) -> bool:
+    """Whether nothing is left to do."""
+    return {row.status for row in deliveries(gateway)} <= FINAL
 
 
 def message_status(gateway: Gateway, message_id: str) -> str:

@@ -4,55 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 
+from tests.core.services.queueing import ids, settle, take, tried
 from tests.support.queue import SOURCE, attempts, deliveries, enqueue, message_status, statuses
 from webapp.core.models import utcnow
 from webapp.core.rules.statuses import Status
 from webapp.core.services.deliveries import (
     LEASE,
-    Attempt,
-    Claimed,
     Outcome,
     RetryPolicy,
     _due,
-    claim,
     load_source,
-    record,
     release,
     renew,
 )
-from webapp.core.services.deliveries_control import cancel, retry_now
 from webapp.core.services.gateway import Gateway
-
-POLICY = RetryPolicy(first=timedelta(minutes=1), max_age=timedelta(days=5), random=lambda: 0.5)
-
-
-def take(
-    gateway: Gateway, *, lease: str = "one", now: datetime | None = None, limit: int = 100, fresh: bool = True
-) -> list[Claimed]:
-    with gateway.database.session() as session:
-        return claim(session, lease=lease, now=now or utcnow(), limit=limit, fresh=fresh)
-
-
-def settle(
-    gateway: Gateway, *outcomes: Outcome, lease: str = "one", policy: RetryPolicy = POLICY, now=None
-) -> set[int]:
-    with gateway.database.session() as session:
-        return record(session, outcomes, lease=lease, policy=policy, now=now or utcnow())
-
-
-def tried(delivery_id: int, status: Status, reason: str = "", code: int | None = None) -> Outcome:
-    now = utcnow()
-    attempt = Attempt("relay", now - timedelta(seconds=1), now, host="relay.test:25", tls="TLSv1.3")
-    return Outcome(delivery_id, status, reason, code, attempt)
-
-
-def ids(claimed: list[Claimed]) -> list[int]:
-    return [delivery_id for message in claimed for delivery_id in message.recipients]
 
 
 def test_a_claim_groups_the_recipients_of_a_message(gateway: Gateway) -> None:
@@ -289,40 +259,3 @@ def test_the_source_is_read_as_it_was_stored(gateway: Gateway) -> None:
     with gateway.database.session() as session:
         assert load_source(session, message_id) == SOURCE
         assert load_source(session, "missing") is None
-
-
-def test_retry_now_makes_deferred_mail_due_and_leaves_the_rest(gateway: Gateway) -> None:
-    message_id = enqueue(gateway, attempts=2, due_at=utcnow() + timedelta(hours=1))
-    other = enqueue(gateway, attempts=2, due_at=utcnow() + timedelta(hours=1))
-
-    with gateway.database.session() as session:
-        assert retry_now(session, message_id, utcnow()) == 1
-        assert retry_now(session, "missing", utcnow()) == 0
-
-    assert [m.message_id for m in take(gateway, fresh=False)] == [message_id]
-    assert message_status(gateway, other) == "deferred"
-
-
-@pytest.mark.parametrize("values", [{}, {"attempts": 2}, {"send_at": utcnow() + timedelta(hours=1)}])
-def test_cancelled_mail_is_never_sent(gateway: Gateway, values: dict[str, object]) -> None:
-    message_id = enqueue(gateway, "ann@example.org", "bob@example.org", **values)  # type: ignore[arg-type]
-
-    with gateway.database.session() as session:
-        assert cancel(session, message_id, utcnow()) == 2
-
-    later = utcnow() + timedelta(days=1)
-    assert message_status(gateway, message_id) == "cancelled"
-    assert take(gateway, now=later) == []
-    assert take(gateway, now=later, fresh=False) == []
-
-
-def test_what_a_worker_has_in_its_hands_is_not_cancelled(gateway: Gateway) -> None:
-    message_id = enqueue(gateway, "ann@example.org", "bob@example.org")
-    (delivery_id,) = ids(take(gateway, limit=1))
-
-    with gateway.database.session() as session:
-        assert cancel(session, message_id, utcnow()) == 1
-
-    settle(gateway, tried(delivery_id, Status.DELIVERED, "Taken", 250))
-    assert statuses(gateway) == ["delivered", "cancelled"]
-    assert message_status(gateway, message_id) == "cancelled"

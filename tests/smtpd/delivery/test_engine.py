@@ -3,49 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import delete, select, update
-from structlog.testing import capture_logs
+from sqlalchemy import delete, update
 
 from smtpd.delivery.routes import NO_MX, NO_RELAY
 from smtpd.delivery.transports.connect import Timeouts
-from tests.support.queue import SOURCE, attempts, deliveries, delivering, enqueue, message_status, statuses, until
+from tests.support.queue import (
+    SOURCE,
+    attempts,
+    deliveries,
+    delivering,
+    enqueue,
+    message_status,
+    settled,
+    statuses,
+    until,
+)
 from tests.support.smtp_sink import SmtpSink
 from webapp import gateway_of
 from webapp.core.models import Delivery, Message, MessageSource, Preference, utcnow
 from webapp.core.services.audit import COMMAND_LINE
-from webapp.core.services.deliveries import claim
 from webapp.core.services.gateway import Gateway
 
 MakeGateway = Callable[..., Gateway]
-
-
-@pytest.fixture
-def sink() -> Iterator[SmtpSink]:
-    with SmtpSink() as sink:
-        yield sink
-
-
-@pytest.fixture
-def relaying(make_app: Callable[..., Flask], sink: SmtpSink) -> MakeGateway:
-    """Services that relay to the sink; keyword arguments are settings."""
-
-    def make(**settings: Any) -> Gateway:
-        values = {"delivery": "relay", "relay_url": f"smtp://127.0.0.1:{sink.port}", "retry_first": "1s"}
-        return gateway_of(make_app(**(values | settings)))
-
-    return make
-
-
-def settled(gateway: Gateway) -> bool:
-    return not {"queued", "scheduled", "delivering", "deferred"} & set(statuses(gateway))
 
 
 def test_mail_leaves_through_the_relay(relaying: MakeGateway, sink: SmtpSink) -> None:
@@ -191,20 +176,6 @@ def test_scheduled_mail_leaves_at_its_time_and_not_before(relaying: MakeGateway,
     assert timedelta(0) <= attempt.started_at - at < timedelta(seconds=1)
 
 
-def test_two_workers_send_everything_once(relaying: MakeGateway, sink: SmtpSink) -> None:
-    gateway = relaying()
-    recipients = [f"r{number}@example.org" for number in range(150)]
-    for recipient in recipients:
-        enqueue(gateway, recipient)
-
-    with ExitStack() as workers:
-        for _ in range(2):
-            workers.enter_context(delivering(gateway))
-        until(lambda: settled(gateway))
-
-    assert Counter(m.recipients[0] for m in sink.messages) == Counter(recipients)
-
-
 def test_new_mail_is_tried_within_a_second_whatever_else_waits(relaying: MakeGateway, sink: SmtpSink) -> None:
     gateway = relaying()
     sink.hangs.add("stuck@example.org")
@@ -236,50 +207,6 @@ def test_new_mail_for_a_relay_that_never_answers_is_settled_soon(relaying: MakeG
     assert sink.connections < 30, "not each of them waited for the time-out"
 
 
-def test_leases_of_a_dead_worker_of_this_machine_are_taken_over_at_once(relaying: MakeGateway, sink: SmtpSink) -> None:
-    gateway = relaying()
-    with delivering(gateway):  # leaves its name behind
-        pass
-    lease = Path(gateway.settings.data_dir, "worker.lock").read_text()
-    enqueue(gateway)
-    with gateway.database.session() as session:
-        assert claim(session, lease=lease, now=utcnow(), limit=1, fresh=True)
-
-    with delivering(gateway):
-        until(lambda: settled(gateway), seconds=5)
-
-    assert len(sink.messages) == 1
-
-
-def test_leases_of_a_worker_that_lives_are_left_alone(relaying: MakeGateway, sink: SmtpSink) -> None:
-    gateway = relaying()
-    sink.hangs.add("ann@example.org")
-    enqueue(gateway)
-
-    with delivering(gateway, timeouts=Timeouts(command=4)):
-        until(lambda: statuses(gateway) == ["delivering"])
-        (held,) = deliveries(gateway)
-        with delivering(gateway):
-            enqueue(gateway, "new@example.org")
-            until(lambda: sink.arrived("new@example.org"))
-        (row, _) = deliveries(gateway)
-        assert (row.status, row.lease) == ("delivering", held.lease)
-
-
-def test_what_is_in_flight_at_a_stop_is_finished_or_given_back(relaying: MakeGateway, sink: SmtpSink) -> None:
-    gateway = relaying()
-    sink.hangs.add("stuck@example.org")
-    enqueue(gateway, "stuck@example.org")
-
-    with delivering(gateway):
-        until(lambda: sink.connections)
-
-    (row,) = deliveries(gateway)
-    assert (row.status, row.lease, row.attempts) == ("queued", None, 0)
-    assert row.due_at is not None
-    assert row.due_at <= utcnow()
-
-
 def test_a_message_whose_source_is_gone_fails_and_says_so(relaying: MakeGateway, sink: SmtpSink) -> None:
     gateway = relaying()
     message_id = enqueue(gateway, due_at=utcnow() + timedelta(hours=1))
@@ -292,37 +219,3 @@ def test_a_message_whose_source_is_gone_fails_and_says_so(relaying: MakeGateway,
 
     assert statuses(gateway, message_id) == ["failed"]
     assert "no longer stored" in (deliveries(gateway)[0].reason or "")
-
-
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_an_outcome_is_kept_until_the_database_is_back(relaying: MakeGateway, sink: SmtpSink) -> None:
-    gateway = relaying()
-    path = gateway.database.path
-    away = path.with_suffix(".away")
-    sink.hangs.add("DATA")
-    enqueue(gateway)
-
-    with capture_logs() as logs, delivering(gateway):
-        until(lambda: sink.messages)
-        path.rename(away)
-        sink.hangs.clear()
-        until(lambda: any(line.get("writer") == "outcomes" for line in logs))
-        away.rename(path)
-        until(lambda: settled(gateway))
-
-    assert statuses(gateway) == ["delivered"]
-    assert len(sink.messages) == 1
-
-
-def test_all_outcomes_are_committed_before_it_ends(relaying: MakeGateway, sink: SmtpSink) -> None:
-    gateway = relaying()
-    for number in range(40):
-        enqueue(gateway, f"r{number}@example.org")
-
-    with delivering(gateway):
-        until(lambda: len(sink.messages) >= 5)
-
-    with gateway.database.session() as session:
-        delivered = session.scalars(select(Delivery.recipient).where(Delivery.status == "delivered")).all()
-    assert Counter(delivered) == Counter(m.recipients[0] for m in sink.messages)
-    assert not any(row.lease for row in deliveries(gateway))

@@ -5,10 +5,9 @@ from __future__ import annotations
 import random
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 
-import pytest
 from flask import Flask
 
 from smtpd.delivery.transports.pool import PoolLimits
@@ -21,12 +20,6 @@ from webapp.core.services.heartbeats import alive
 
 KILLS = 4
 MESSAGES = 240
-
-
-@pytest.fixture
-def sink() -> Iterator[SmtpSink]:
-    with SmtpSink() as sink:
-        yield sink
 
 
 def test_killed_at_random_moments_it_loses_nothing(make_app: Callable[..., Flask], sink: SmtpSink) -> None:
