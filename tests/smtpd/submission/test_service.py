@@ -138,6 +138,19 @@ def test_while_the_database_is_locked_mail_is_refused_for_now(
         assert len(session.scalars(select(Message)).all()) == 1
 
 
+def test_while_the_database_is_gone_nobody_can_log_in(make_service: MakeService, tmp_path: Path) -> None:
+    server, gateway = make_service()
+    if gateway.database.engine.dialect.name != "sqlite":
+        pytest.skip("moves SQLite's file away")
+    path, away = gateway.database.path, tmp_path / "away.db"
+    gateway.database.engine.dispose()
+    path.rename(away)
+    with server.greeted(tls=True) as wire:
+        assert wire.command("AUTH PLAIN " + plain(USER, PASSWORD)).startswith("454 4.7.0")
+        away.rename(path)
+        assert wire.command("AUTH PLAIN " + plain(USER, PASSWORD)).startswith("235 2.7.0")
+
+
 def test_twenty_log_ins_at_once_hold_up_nobody(make_service: MakeService) -> None:
     server, _ = make_service(users=20)
     with server.greeted(ehlo=False) as other:
