@@ -20,12 +20,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from flask import Response, abort, flash, jsonify, redirect, request
+from flask import Response, abort, flash, has_request_context, jsonify, redirect, request
 from flask.typing import ResponseReturnValue
 from flask_admin import Admin, expose
 from flask_admin.contrib.sqla import ModelView
 from flask_admin.menu import MenuView
 from flask_admin.model.base import FormOpts
+from flask_admin.model.template import BaseListRowAction, DeleteRowAction, ViewPopupRowAction, ViewRowAction
 from sqlalchemy import func
 from sqlalchemy.orm import Query
 
@@ -35,7 +36,7 @@ from webapp.core.services.errors import ServiceError
 from webapp.db import db
 
 from .client import is_fetch
-from .forms import PanelForm, show_error
+from .forms import PanelForm, mark_sent, show_error, was_sent
 from .scope import choices, current_scope
 from .security import safe_next
 from .sessions import current_admin
@@ -169,8 +170,17 @@ class PanelModelView(PanelView, ModelView):
     simple_list_pager = True  # no COUNT(*) unless a view knows that its table is small
     can_view_details = can_export = can_set_page_size = False
     page_size = 25
-    create_intro: str | None = None
     edit_modal = True
+    action_disallowed_list = ("delete",)  # Flask-Admin's own bulk deletion knows no service
+    #: Columns that say something only where several domains are shown together.
+    all_domains_columns = ("domain",)
+    #: A form whose answer shows a secret once; sent again by a reload, it must not make another.
+    shows_secret = False
+    #: The fields of the two generated forms in their order, and those of them that the model doesn't have.
+    create_columns: tuple[str, ...] = ()
+    edit_columns: tuple[str, ...] = ()
+    create_fields: dict[str, Any] = {}
+    edit_fields: dict[str, Any] = {}
 
     can_create = property(lambda self: self.creates and self.may_change)
     can_edit = property(lambda self: self.edits and self.may_change)
@@ -200,6 +210,37 @@ class PanelModelView(PanelView, ModelView):
     def label(self, row: Any) -> str:
         """How messages call *row*."""
         return str(row)
+
+    @property
+    def _list_columns(self) -> list[tuple[str, str]]:
+        if not has_request_context() or not self.domain_scoped or current_scope().is_all:
+            return self._all_list_columns
+        return [column for column in self._all_list_columns if column[0] not in self.all_domains_columns]
+
+    @_list_columns.setter
+    def _list_columns(self, columns: list[tuple[str, str]]) -> None:  # Flask-Admin sets it once, at the start
+        self._all_list_columns = columns
+
+    def get_list_row_actions(self) -> list[BaseListRowAction]:
+        """Flask-Admin's hook: deleting comes last, and who may only look gets no buttons that change things."""
+        actions = sorted(super().get_list_row_actions(), key=lambda action: isinstance(action, DeleteRowAction))
+        if self.may_change:
+            return actions
+        return [action for action in actions if isinstance(action, (ViewRowAction, ViewPopupRowAction))]
+
+    def get_create_form(self) -> type[PanelForm]:
+        """Flask-Admin's hook."""
+        return self._scaffold(self.create_columns, self.create_fields)
+
+    def get_edit_form(self) -> type[PanelForm]:
+        """Flask-Admin's hook."""
+        return self._scaffold(self.edit_columns, self.edit_fields)
+
+    def _scaffold(self, columns: tuple[str, ...], fields: dict[str, Any]) -> type[PanelForm]:
+        if not columns:
+            return self.form_base_class
+        self.form_columns, self.form_extra_fields = columns, fields
+        return self.scaffold_form()
 
     def get_query(self) -> Query:
         """Flask-Admin's hook, for lists and bulk actions."""
@@ -253,6 +294,9 @@ class PanelModelView(PanelView, ModelView):
             raise Refused(Reason.ROLE)
         form = self.create_form()
         if self.validate_form(form):
+            if self.shows_secret and was_sent(form):
+                flash(f"This {self.noun} was made already, and its secret is shown only once.", "info")
+                return self.back()
             try:
                 result = self.create_row(form)
                 db.session.commit()
@@ -260,6 +304,8 @@ class PanelModelView(PanelView, ModelView):
                 db.session.rollback()
                 show_error(form, error)
             else:
+                if self.shows_secret:
+                    mark_sent(form)
                 return self.created(result)
         modal = self.create_modal and request.args.get("modal")
         return self._form_page(self.create_modal_template if modal else self.create_template, form)

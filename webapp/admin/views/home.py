@@ -11,7 +11,7 @@ from sqlalchemy import exists, func, select
 from webapp.admin.base import PanelView
 from webapp.admin.scope import current_scope
 from webapp.app import gateway_of
-from webapp.core.models import ApiKeyRow, CredentialRow, Domain, Message, utcnow
+from webapp.core.models import CredentialRow, Domain, Message, utcnow
 from webapp.core.rules.statuses import Status
 from webapp.db import db
 
@@ -51,7 +51,6 @@ def _steps() -> dict[str, bool]:
     return {
         "domain": any_of(exists().where(Domain.deleted_at.is_(None))),
         "credential": any_of(exists().where(live)),
-        "api_key": any_of(exists().where(live, ApiKeyRow.kind == "api_key")),
         "message": any_of(exists().where(Message.id.is_not(None))),
     }
 

@@ -50,6 +50,11 @@ def add(session: Session, actor: Actor, name: str, *, vouch: bool = False) -> Do
     return domain
 
 
+def ownership_record(domain: Domain) -> tuple[str, str]:
+    """Name and value of the TXT record that proves who controls *domain*."""
+    return f"_postlatch.{domain.name}", f"postlatch-verification={domain.ownership_token}"
+
+
 def set_vouched(session: Session, actor: Actor, domain: Domain, *, vouched: bool) -> None:
     """Say that *actor* vouches for *domain*, or no longer does: DNS checks then only advise."""
     if vouched == (domain.vouched_at is not None):

@@ -1,0 +1,152 @@
+"""Sending domains: add, prove or vouch for, delete."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import flash, get_template_attribute, redirect, request
+from flask.typing import ResponseReturnValue
+from flask_admin import expose
+from markupsafe import Markup
+from sqlalchemy import func, select
+from sqlalchemy.orm import Query
+from wtforms import BooleanField
+from wtforms.validators import InputRequired
+
+from webapp.admin.base import PanelModelView, may, needs
+from webapp.admin.scope import ARGUMENT
+from webapp.admin.sessions import actor
+from webapp.admin.theme.formatters import time_cell
+from webapp.admin.theme.row_actions import ModalRowAction, PostRowAction
+from webapp.app import gateway_of
+from webapp.core.models import CredentialRow, Domain
+from webapp.core.services import domains
+from webapp.db import db
+
+
+def _state(_view: Any, _context: Any, domain: Domain, _name: str) -> Markup:
+    mode = gateway_of().preferences.current().delivery
+    return get_template_attribute("panel/domains/cells.html", "state")(domain, mode)
+
+
+def _credentials(view: DomainView, _context: Any, domain: Domain, _name: str) -> Markup:
+    count = db.session.scalar(
+        select(func.count()).where(CredentialRow.domain_id == domain.id, CredentialRow.deleted_at.is_(None))
+    )
+    url = view.get_url("smtp_users.index_view", domain=domain.name)
+    return get_template_attribute("panel/domains/cells.html", "credentials")(count, url)
+
+
+class DomainView(PanelModelView):
+    """``/admin/domains/``"""
+
+    noun, menu_icon_value = "sending domain", "world"
+    intro = "Mail is sent from these domains. Each credential belongs to one of them."
+    create_label = "Add domain"
+    create_submit = "Add domain"
+    empty_heading = "Add your first sending domain"
+    empty_text = "The part after the @ of your senders' addresses, for example example.org."
+    delete_question = "Its messages stay in the list. A domain that still has credentials can't be deleted."
+    domain_scoped = False  # it shows them all
+    creates = deletes = True
+    simple_list_pager = False
+
+    column_list = ("name", "state", "credentials", "created_at")
+    column_labels = {"name": "Domain", "created_at": "Added"}
+    column_formatters = {"state": _state, "credentials": _credentials, "created_at": time_cell}
+    column_sortable_list = ("name", "created_at")
+    column_searchable_list = ("name",)
+    column_default_sort = "name"
+    column_extra_row_actions = [
+        ModalRowAction("domains.record", icon="clipboard-check", title="DNS record"),
+        PostRowAction(
+            "domains.vouch",
+            icon="shield-check",
+            title="Vouch for this domain",
+            confirm="You say that this domain is yours to send from. Its mail then leaves without DNS proof.",
+            confirm_button="Vouch",
+            visible=lambda domain: may("owner") and not domain.vouched_at,
+        ),
+        PostRowAction(
+            "domains.withdraw",
+            icon="ban",
+            title="Withdraw the vouching",
+            confirm="Unless its DNS record was found, its mail is then refused wherever mail leaves this server.",
+            confirm_button="Withdraw",
+            visible=lambda domain: may("owner") and domain.vouched_at,
+        ),
+    ]
+    create_columns = ("name", "vouch")
+    create_fields = {
+        "vouch": BooleanField(
+            "I vouch for it",
+            description="This domain is mine to send from: let its mail out without waiting for a DNS record.",
+        )
+    }
+    form_args = {
+        "name": {
+            "label": "Domain name",
+            "description": "Without the part before the @, for example example.org.",
+            "validators": [InputRequired("Type the domain's name.")],
+        }
+    }
+    form_widget_args = {"name": {"placeholder": "example.org", "autocomplete": "off", "autofocus": True}}
+
+    def __init__(self) -> None:
+        super().__init__(Domain, db, name="Domains", endpoint="domains", url="domains")
+
+    def visible(self, query: Query) -> Query:
+        """Without the deleted ones."""
+        return query.filter(Domain.deleted_at.is_(None))
+
+    def create_form(self, obj: Any = None) -> Any:
+        """Only an owner may vouch."""
+        form = super().create_form(obj)
+        if not may("owner"):
+            del form.vouch
+        return form
+
+    def create_row(self, form: Any) -> Domain:
+        """Add it."""
+        vouch = "vouch" in form and form.vouch.data
+        return domains.add(db.session(), actor(), form.name.data, vouch=vouch)
+
+    def created(self, result: Domain) -> ResponseReturnValue:
+        """What comes next is a credential."""
+        flash(f"{result.name} was added. Now create a credential for your program.", "success")
+        return redirect(self.get_url(".index_view", domain=None), 303)
+
+    def delete_row(self, row: Domain) -> None:
+        """Delete it, unless something still uses it."""
+        domains.delete(db.session(), actor(), row)
+
+    def back(self) -> Any:
+        """To the list; the chosen domain may just have been deleted."""
+        chosen = request.args.get(ARGUMENT)
+        live = any(domain.name == chosen for domain in domains.live(db.session()))
+        return redirect(self.get_url(".index_view", domain=chosen if live else None), 303)
+
+    @expose("/record/")
+    def record(self) -> str:
+        """A dialog with the TXT record to publish."""
+        domain = self.row_or_404()
+        name, value = domains.ownership_record(domain)
+        return self.render("panel/domains/record.html", domain=domain, record_name=name, record_value=value)
+
+    @expose("/vouch/", methods=("POST",))
+    @needs("owner")
+    def vouch(self) -> ResponseReturnValue:
+        """Let its mail out without DNS proof."""
+        return self._set_vouched(True, "You vouch for {} now.")
+
+    @expose("/withdraw/", methods=("POST",))
+    @needs("owner")
+    def withdraw(self) -> ResponseReturnValue:
+        """No longer vouch for it."""
+        return self._set_vouched(False, "Nobody vouches for {} any more.")
+
+    def _set_vouched(self, vouched: bool, told: str) -> ResponseReturnValue:
+        domain = self.row_or_404()
+        return self.change(
+            lambda: domains.set_vouched(db.session(), actor(), domain, vouched=vouched), told.format(domain.name)
+        )
