@@ -37,6 +37,7 @@ class Database:
             self.engine = create_engine(
                 self.url,
                 pool_size=pool_size,
+                hide_parameters=True,  # an error in the log must not show mail or hashes
                 pool_timeout=BUSY_SECONDS,
                 pool_pre_ping=True,
                 connect_args={"connect_timeout": BUSY_SECONDS, "options": f"-c lock_timeout={BUSY_SECONDS}s"},
@@ -68,6 +69,7 @@ def _sqlite_engine(path: Path, pool_size: int) -> Engine:
     engine = create_engine(
         f"sqlite:///file:{path}?mode=rw&uri=true",
         pool_size=pool_size,
+        hide_parameters=True,  # an error in the log must not show mail or hashes
         max_overflow=20,
         pool_timeout=BUSY_SECONDS,
         connect_args={"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},

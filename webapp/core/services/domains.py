@@ -55,6 +55,15 @@ def ownership_record(domain: Domain) -> tuple[str, str]:
     return f"_postlatch.{domain.name}", f"postlatch-verification={domain.ownership_token}"
 
 
+def note_check(session: Session, actor: Actor, domain: Domain, found: Sequence[str]) -> None:
+    """Note that the TXT records *found* stand at the domain's `ownership_record`: among them the right one, or not."""
+    verified = ownership_record(domain)[1] in (text.strip() for text in found)
+    domain.checked_at = utcnow()
+    if verified and domain.verified_at is None:
+        domain.verified_at = domain.checked_at
+        audit.record(session, actor, "verify", domain)
+
+
 def set_vouched(session: Session, actor: Actor, domain: Domain, *, vouched: bool) -> None:
     """Say that *actor* vouches for *domain*, or no longer does: DNS checks then only advise."""
     if vouched == (domain.vouched_at is not None):

@@ -127,9 +127,20 @@ def in_force(session: Session, now: datetime) -> Sequence[Lock]:
     ).all()
 
 
-def clear(session: Session, actor: Actor, now: datetime, *, ip: str | None = None) -> int:
-    """Clear the lock of *ip*, or all of them; return how many held."""
-    held = [lock for lock in in_force(session, now) if ip is None or lock.subject == lock_subject(ip)]
+def clear(session: Session, actor: Actor, now: datetime, *, ip: str | None = None, name: str | None = None) -> int:
+    """Clear the locks of *ip*, those that failures for the log-in *name* led to, or all; return how many held.
+
+    Raise `ValueError` when *ip* is no address.
+    """
+    held = in_force(session, now)
+    if ip is not None:
+        subject = lock_subject(ip)
+        held = [lock for lock in held if lock.subject == subject]
+    if name is not None:
+        tried_from = session.scalars(
+            select(FailedAttempt.subject).where(FailedAttempt.name == printable(name.strip().lower())).distinct()
+        ).all()
+        held = [lock for lock in held if lock.subject in tried_from]
     for lock in held:
         lock.cleared_at, lock.cleared_by = now, actor.name
         audit.record(session, actor, "unlock", lock, subject=lock.subject)

@@ -1,0 +1,29 @@
+"""The composition root: plugs the doors into the app, and the jobs into the worker. Nothing else."""
+
+from flask import Flask
+
+import smtpd
+from integrations.api import create_api
+from smtpd.delivery import delivery_job
+from webapp import cli, create_app, gateway_of
+from webapp.admin import csrf, init_admin
+from webapp.health import create_health
+from webapp.worker import Job
+
+# Python 3.11 has a module of that name too; it wins when the project's root is not first on the path.
+assert hasattr(smtpd, "__path__"), "run from the project's root"
+
+
+def build() -> Flask:
+    """The app with all its doors."""
+    built = create_app()
+    gateway = gateway_of(built)
+    init_admin(built)
+    for blueprint in (create_api(gateway), create_health(gateway)):
+        csrf.exempt(blueprint)
+        built.register_blueprint(blueprint)
+    cli.register(built, jobs=[Job("delivery", delivery_job(gateway))])
+    return built
+
+
+app = build()
