@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from wtforms import BooleanField, HiddenField, RadioField, SubmitField, TextAreaField
+from wtforms import BooleanField, HiddenField, RadioField, SelectChoice, SubmitField, TextAreaField
 from wtforms.form import BaseForm
 from wtforms.validators import InputRequired, ValidationError
 
@@ -27,8 +27,8 @@ def password_choice() -> RadioField:
     return RadioField(
         "Password",
         choices=(
-            ("generated", f"Generate a strong one ({GENERATED_LENGTH} characters), shown once after this"),
-            ("typed", "I type my own"),
+            SelectChoice("generated", f"Generate a strong one ({GENERATED_LENGTH} characters), shown once after this"),
+            SelectChoice("typed", "I type my own"),
         ),
         default="generated",
         validators=[InputRequired()],
@@ -56,7 +56,7 @@ class RotateKeyForm(PanelForm):
     once = OnceField()
     grace = RadioField(
         "The old one works on for",
-        choices=[(str(hours), text) for hours, text in GRACES],
+        choices=[SelectChoice(str(hours), text) for hours, text in GRACES],
         default=str(_USUAL_GRACE),
         validators=[InputRequired("Choose how long the old one works on.")],
     )

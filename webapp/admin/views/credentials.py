@@ -14,9 +14,10 @@ from sqlalchemy.orm import Query
 from wtforms import BooleanField
 from wtforms.validators import InputRequired, Optional, ValidationError
 
-from webapp.admin.base import PanelModelView, needs
+from webapp.admin.base import needs
 from webapp.admin.cards import key_card, smtp_card
 from webapp.admin.forms import UtcDateTimeField, mark_sent, was_sent
+from webapp.admin.model_view import PanelModelView
 from webapp.admin.scope import current_scope
 from webapp.admin.sessions import actor
 from webapp.admin.theme.row_actions import LinkRowAction, PostRowAction

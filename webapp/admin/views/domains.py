@@ -13,7 +13,8 @@ from sqlalchemy.orm import Query
 from wtforms import BooleanField
 from wtforms.validators import InputRequired
 
-from webapp.admin.base import PanelModelView, may, needs
+from webapp.admin.base import may, needs
+from webapp.admin.model_view import PanelModelView
 from webapp.admin.scope import ARGUMENT
 from webapp.admin.sessions import actor
 from webapp.admin.theme.formatters import time_cell

@@ -8,11 +8,11 @@ from flask import get_template_attribute, request
 from flask.typing import ResponseReturnValue
 from flask_admin import expose
 from markupsafe import Markup
-from wtforms import RadioField
+from wtforms import RadioField, SelectChoice
 from wtforms.validators import InputRequired
 
-from webapp.admin.base import PanelModelView
 from webapp.admin.client import is_fetch
+from webapp.admin.model_view import PanelModelView
 from webapp.admin.sessions import actor, current_admin
 from webapp.admin.theme.formatters import time_cell
 from webapp.admin.theme.row_actions import ModalRowAction, PostRowAction
@@ -24,9 +24,9 @@ from webapp.core.services.errors import ServiceError
 from webapp.db import db
 
 ROLES = (
-    ("owner", "Owner: everything, also people, settings and vouching"),
-    ("manager", "Manager: domains and credentials"),
-    ("viewer", "Viewer: looks at everything but secrets, changes nothing"),
+    SelectChoice("owner", "Owner: everything, also people, settings and vouching"),
+    SelectChoice("manager", "Manager: domains and credentials"),
+    SelectChoice("viewer", "Viewer: looks at everything but secrets, changes nothing"),
 )
 
 
