@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -48,9 +49,9 @@ def command(group: click.Group | None = None, name: str | None = None, **options
             if answer.failed:
                 raise click.exceptions.Exit(1)
 
-        if group is None:
-            return click.command(name, **options)(run)
-        made: click.Command = group.command(name, **options)(run)
+        made = click.command(name, cls=click.Command, **options)(run)
+        if group is not None:
+            group.add_command(made)
         return made
 
     return decorate
@@ -65,7 +66,7 @@ def session() -> Iterator[Session]:
 
 def read_password() -> str:
     """The one line on standard input, without its line end. Raise `ServiceError` when there is more or nothing."""
-    text: str = click.get_text_stream("stdin").read()
+    text = sys.stdin.read()
     password = text.removesuffix("\n").removesuffix("\r")
     if not password or "\n" in password:
         raise ServiceError("Standard input must be one line: the password.")
