@@ -1,0 +1,20 @@
+"""The HTTP API below ``/v1``: a thin door in front of the same services as every other."""
+
+from __future__ import annotations
+
+from flask import Blueprint
+
+from integrations.api import access, errors, messages, send
+from webapp.core.services.gateway import Gateway
+
+__all__ = ["create_api"]
+
+
+def create_api(gateway: Gateway) -> Blueprint:
+    """The blueprint of ``/v1``. Its callers bring a key, not a session: it needs no CSRF protection."""
+    blueprint = Blueprint("api", __name__, url_prefix="/v1")
+    errors.register(blueprint, gateway)
+    access.register(blueprint, gateway)
+    send.register(blueprint, gateway)
+    messages.register(blueprint, gateway)
+    return blueprint

@@ -1,0 +1,124 @@
+"""What a key may ask about: itself, its domain, and the domain's messages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+from sqlalchemy import select
+from sqlalchemy.orm import Session, selectinload
+
+from integrations.api import coerce
+from integrations.api.access import credential
+from integrations.api.schemas import MessageOut, Recipient
+from webapp.core.models import CredentialRow, Delivery, Message, MessageSource
+from webapp.core.rules.addresses import AddressError, parse_address
+from webapp.core.rules.api_keys import PREFIX
+from webapp.core.rules.refusals import Reason, Refused
+from webapp.core.rules.statuses import FINAL, Status
+from webapp.core.services.gateway import Gateway
+
+USUAL_LIMIT, HIGHEST_LIMIT = 50, 100
+_WAITING = frozenset(Status) - FINAL - {Status.DELIVERING, Status.HELD}
+
+
+def register(blueprint: Blueprint, gateway: Gateway) -> None:
+    """Add the endpoints."""
+
+    @blueprint.get("/me")
+    def me() -> Response:
+        asking = credential()
+        with gateway.database.session() as session:
+            note = session.scalar(select(CredentialRow.note).where(CredentialRow.id == asking.id))
+        name = note or PREFIX + asking.name
+        return jsonify(id=asking.id, name=name, domain=asking.domain, base_url=gateway.settings.base_url)
+
+    @blueprint.get("/domains")
+    def domains() -> Response:
+        return jsonify(data=[{"id": credential().domain_id, "name": credential().domain}])
+
+    @blueprint.get("/messages")
+    def messages() -> Response:
+        query = (
+            select(Message)
+            .where(Message.domain_id == credential().domain_id)
+            .options(selectinload(Message.deliveries))
+            .order_by(Message.id.desc())
+            .limit(_limit())
+        )
+        if recipient := _asked("recipient"):
+            query = query.where(Message.deliveries.any(Delivery.recipient == _address(recipient)))
+        if status := _asked("status"):
+            if status not in set(Status):
+                coerce.refuse("status", f"status must be one of {', '.join(Status)}")
+            query = query.where(Message.status == status)
+        with gateway.database.session() as session:
+            return jsonify(data=[_shown(message) for message in session.scalars(query)])
+
+    @blueprint.get("/messages/<message_id>")
+    def message(message_id: str) -> Response:
+        with gateway.database.session() as session:
+            return jsonify(_shown(_find(session, message_id)))
+
+    @blueprint.get("/messages/<message_id>/source")
+    def source(message_id: str) -> Response:
+        with gateway.database.session() as session:
+            stored = session.get(MessageSource, _find(session, message_id).id)
+        if stored is None:
+            raise Refused(Reason.NOT_FOUND)
+        # Never shown by a browser: the message may hold anything.
+        headers = {"Content-Disposition": f'attachment; filename="{message_id}.eml"'}
+        return Response(stored.source, mimetype="message/rfc822", headers=headers)
+
+
+def _find(session: Session, message_id: str) -> Message:
+    found = None
+    if message_id.isascii() and message_id.isprintable():
+        query = select(Message).where(Message.id == message_id, Message.domain_id == credential().domain_id)
+        found = session.scalar(query)
+    if found is None:
+        raise Refused(Reason.NOT_FOUND)
+    return found
+
+
+def _shown(message: Message) -> dict[str, Any]:
+    return MessageOut(
+        id=message.id,
+        status=message.status,
+        from_email=message.from_email,
+        subject=message.subject,
+        tag=message.tag,
+        created_at=message.created_at,
+        recipients=[
+            Recipient(
+                email=delivery.recipient,
+                status=delivery.status,
+                smtp_code=delivery.smtp_code,
+                reason=delivery.reason,
+                attempts=delivery.attempts,
+                next_try_at=delivery.due_at if delivery.status in _WAITING else None,
+            )
+            for delivery in message.deliveries
+        ],
+    ).model_dump(mode="json")
+
+
+def _asked(name: str) -> str:
+    value = request.args.get(name, "")
+    if not value.isprintable():
+        coerce.refuse(name, f"{name} has characters that can't be searched for")
+    return value
+
+
+def _address(text: str) -> str:
+    try:
+        return parse_address(text.strip())
+    except AddressError as error:
+        coerce.refuse("recipient", f"recipient is not an address: {error}")
+
+
+def _limit() -> int:
+    text = _asked("limit") or str(USUAL_LIMIT)
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= HIGHEST_LIMIT):
+        coerce.refuse("limit", f"limit must be a number from 1 to {HIGHEST_LIMIT}")
+    return int(text)

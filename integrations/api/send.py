@@ -1,0 +1,92 @@
+"""``POST /v1/send``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from integrations.api import coerce
+from integrations.api.access import credential, peer
+from integrations.api.body import read_body
+from integrations.api.schemas import Accepted, SendRequest
+from webapp.core.models import utcnow
+from webapp.core.rules.compose import AttachedFile, Draft, compose
+from webapp.core.rules.controls import parse_send_at
+from webapp.core.rules.refusals import Reason, Refused
+from webapp.core.rules.submission import Submission
+from webapp.core.services.gateway import Gateway
+
+#: What a request may weigh more than its message, in octets.
+_OVERHEAD = 1024 * 1024
+
+
+def register(blueprint: Blueprint, gateway: Gateway) -> None:
+    """Add the endpoint."""
+
+    @blueprint.post("/send")
+    def send() -> Response:
+        fields, files = read_body(request, limit=gateway.settings.max_message_bytes * 3 // 2 + _OVERHEAD)
+        wanted = SendRequest.read(_with_header_key(fields) | _with_files(fields, files))
+        if not wanted.recipients:
+            raise Refused(Reason.NO_RECIPIENTS, field="to")
+        if wanted.text is None and wanted.html is None and not wanted.attachments:
+            coerce.refuse("text", "The message is empty: give text or html")
+        accepted = gateway.submit(_submission(gateway, wanted)).result()
+        receipt = Accepted(
+            id=accepted.id,
+            status=accepted.status,
+            domain=accepted.domain,
+            from_email=accepted.from_email,
+            to=[mailbox.email for mailbox in wanted.to],
+            to_count=len(accepted.recipients),
+            created_at=accepted.created_at,
+        )
+        return Response(receipt.model_dump_json(), status=202, mimetype="application/json")
+
+
+def _submission(gateway: Gateway, wanted: SendRequest) -> Submission:
+    draft = Draft(
+        sender=wanted.sender,
+        to=wanted.to,
+        cc=wanted.cc,
+        reply_to=wanted.reply_to,
+        subject=wanted.subject,
+        text=wanted.text,
+        html=wanted.html,
+        headers=wanted.headers,
+        attachments=wanted.attachments,
+    )
+    return Submission(
+        credential=credential(),
+        peer=peer(gateway.settings),
+        envelope_from=wanted.sender.email,
+        recipients=wanted.recipients,
+        source=compose(draft),
+        tag=wanted.tag,
+        metadata=wanted.metadata,
+        send_at=None if wanted.send_at is None else parse_send_at(wanted.send_at, utcnow()),
+        idempotency_key=wanted.idempotency_key,
+        idempotency_digest=wanted.digest(),
+    )
+
+
+def _with_header_key(fields: dict[str, Any]) -> dict[str, Any]:
+    """Take the key from the header ``Idempotency-Key``. Raise `Refused` when the body has another one."""
+    key = request.headers.get("Idempotency-Key")
+    if not key:
+        return fields
+    if "idempotency_key" in fields and coerce.text("idempotency_key", fields["idempotency_key"]) != key:
+        coerce.refuse("idempotency_key", "The header Idempotency-Key and the field idempotency_key differ: give one")
+    return fields | {"idempotency_key": key}
+
+
+def _with_files(fields: dict[str, Any], files: list[AttachedFile]) -> dict[str, Any]:
+    """Put the files of a multipart request beside the attachments that its fields have."""
+    if not files:
+        return {}
+    given = coerce.attachments("attachments", fields["attachments"]) if "attachments" in fields else []
+    named = [
+        AttachedFile(coerce.filename("attachments", file.filename), file.content, file.content_type) for file in files
+    ]
+    return {"attachments": [*given, *named]}
