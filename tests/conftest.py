@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,16 +14,47 @@ from flask import Flask
 from flask_migrate import upgrade
 from sqlalchemy import create_engine, make_url, text
 
-from tests.support import needs
+from tests.support import needs, postgres
 from webapp import create_app, gateway_of
 from webapp.core.services.gateway import Gateway
 from webapp.settings import Settings
 
-POSTGRES_URL = os.environ.get("POSTLATCH_TEST_POSTGRES_URL")
+_POSTGRES_URL = "POSTLATCH_TEST_POSTGRES_URL"
+_cluster = pytest.StashKey[postgres.Cluster]()
 
 # What the developer has set must not leak into a test.
 for _name in [name for name in os.environ if name.startswith("POSTLATCH_") and "_TEST_" not in name]:
     del os.environ[_name]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start a PostgreSQL server once a run, unless the environment names one or the machine has none."""
+    if hasattr(config, "workerinput") or os.environ.get(_POSTGRES_URL) or config.option.collectonly:
+        return
+    cluster = postgres.find()
+    if cluster is None:
+        return
+    try:
+        cluster.start()
+    except (OSError, LookupError, subprocess.CalledProcessError):
+        return
+    config.stash[_cluster] = cluster
+    os.environ[_POSTGRES_URL] = cluster.url
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop what `pytest_configure` started."""
+    if cluster := config.stash.get(_cluster, None):
+        cluster.stop()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Name in one line what this machine lacks and how to get it."""
+    reasons = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    lacking = {what: how for what, how in needs.HOW.items() if any(f"{what} is missing: " in r for r in reasons)}
+    if lacking:
+        told = "; ".join(f"{what} ({how})" for what, how in lacking.items())
+        terminalreporter.write_line(f"Not tested, because this machine lacks: {told}", yellow=True)
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
@@ -31,7 +63,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'postlatch.db'}"
         return
-    url = needs.postgresql(POSTGRES_URL)
+    url = needs.postgresql(os.environ.get(_POSTGRES_URL))
     name = f"postlatch_test_{uuid.uuid4().hex[:12]}"
     server = create_engine(make_url(url), isolation_level="AUTOCOMMIT")
     with server.connect() as connection:

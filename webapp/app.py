@@ -7,6 +7,7 @@ from typing import cast
 from flask import Flask, current_app
 from flask_migrate import Migrate
 
+from webapp import logs
 from webapp.core.services.gateway import Gateway
 from webapp.db import db
 from webapp.settings import Settings, load_settings
@@ -14,6 +15,7 @@ from webapp.settings import Settings, load_settings
 
 def create_app(settings: Settings | None = None) -> Flask:
     """Build settings, database and services, without any door. Raise `SettingsError`, `VaultError`."""
+    logs.configure()
     gateway = Gateway(settings or load_settings())
     app = Flask("webapp", instance_path=str(gateway.settings.data_dir.resolve()))
     app.config.update(

@@ -100,6 +100,8 @@ def refuse(name: str, problem: str) -> NoReturn:
 
 
 def _attachment(name: str, item: Any) -> AttachedFile:
+    if isinstance(item, AttachedFile):  # a part of a multipart request
+        return item
     if isinstance(item, str) or (isinstance(item, dict) and "url" in item):
         problem = "Attachments by URL are not available yet: send the file's content in base64"
         raise Refused(Reason.NOT_AVAILABLE, field=name, problem=problem)

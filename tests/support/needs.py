@@ -21,12 +21,10 @@ HOW = {
     "msmtp": "apt-get install msmtp",
     "curl": "apt-get install curl",
 }
-missing: dict[str, str] = {}
 
 
 def lacks(what: str) -> None:
     """Skip the test because *what* is not here, or fail it when everything is required."""
-    missing[what] = HOW[what]
     message = f"{what} is missing: {HOW[what]}"
     if REQUIRED:
         pytest.fail(message, pytrace=False)
