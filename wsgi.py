@@ -1,5 +1,7 @@
 """The composition root: plugs the doors into the app, and the jobs into the worker. Nothing else."""
 
+import sys
+
 from flask import Flask
 
 import smtpd
@@ -7,7 +9,9 @@ from integrations.api import create_api
 from smtpd.delivery import delivery_job
 from webapp import cli, create_app, gateway_of
 from webapp.admin import csrf, init_admin
+from webapp.core.services.vault import VaultError
 from webapp.health import create_health
+from webapp.settings import SettingsError
 from webapp.worker import Job
 
 # Python 3.11 has a module of that name too; it wins when the project's root is not first on the path.
@@ -16,7 +20,10 @@ assert hasattr(smtpd, "__path__"), "run from the project's root"
 
 def build() -> Flask:
     """The app with all its doors."""
-    built = create_app()
+    try:
+        built = create_app()
+    except (SettingsError, VaultError) as error:
+        sys.exit(f"postlatch: {error}")
     gateway = gateway_of(built)
     init_admin(built)
     for blueprint in (create_api(gateway), create_health(gateway)):

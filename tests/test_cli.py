@@ -1,0 +1,135 @@
+"""The command line, as an operator and a script use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.dns_server import DnsServer
+from tests.support.stack import ROOT
+
+
+class Flask:
+    """Runs ``flask`` with a data directory of its own."""
+
+    def __init__(self, data_dir: Path, **settings: str) -> None:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("POSTLATCH_")}
+        self.environment = clean | {
+            "POSTLATCH_DATA_DIR": str(data_dir),
+            "POSTLATCH_HOSTNAME": "mail.postlatch.test",
+            **{f"POSTLATCH_{name.upper()}": value for name, value in settings.items()},
+        }
+
+    def __call__(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "flask", *arguments],
+            cwd=ROOT, env=self.environment, input=stdin, capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+
+    def json(self, *arguments: str, stdin: str = "") -> Any:
+        done = self(*arguments, "--json", stdin=stdin)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture
+def flask(tmp_path: Path) -> Flask:
+    made = Flask(tmp_path)
+    assert made("db", "upgrade").returncode == 0
+    return made
+
+
+def test_a_domain_an_smtp_user_and_a_key(flask: Flask) -> None:
+    assert flask.json("domain", "add", "Example.COM", "--trusted")["name"] == "example.com"
+    user = flask.json("smtp-user", "add", "p@example.com", "--domain", "example.com", "--allow", "10.0.0.0/8")
+    assert set(user) == {"id", "username", "password"}
+    assert len(user["password"]) == 20
+    typed = flask.json(
+        "smtp-user", "add", "q@example.com", "--domain", "example.com", "--password-stdin", stdin=" Tr0mbone Sky! \n"
+    )
+    assert typed["password"] == " Tr0mbone Sky! "
+    key = flask.json("api-key", "add", "--domain", "example.com", "--note", "Shop", "--expires", "90d")
+    assert key["key"].startswith("pl_")
+    assert [domain["name"] for domain in flask.json("domain", "list")["data"]] == ["example.com"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "says"),
+    [
+        (("domain", "add", "not a domain"), "", "not a domain name"),
+        (("domain", "check", "example.net"), "", "add it first"),
+        (("smtp-user", "add", "p@example.com", "--domain", "example.net"), "", "no domain example.net"),
+        (("smtp-user", "add", "p@example.com", "--domain", "example.com", "--password-stdin"), "weak\n", "at least 8"),
+        (("smtp-user", "add", "p@example.com", "--domain", "example.com", "--password-stdin"), "", "one line"),
+        (("api-key", "add", "--domain", "example.com", "--allow", "office"), "", "Line 1: office"),
+        (("api-key", "add", "--domain", "example.com", "--expires", "soon"), "", "duration"),
+        (("admin", "reset", "nobody@example.com"), "", "nobody called"),
+        (("lockout", "clear"), "", "Say what to clear"),
+        (("lockout", "clear", "--ip", "here"), "", "not an IP address"),
+        (("why", "ABCDEFGHJK"), "", "Nothing is known"),
+        (("why", "what?"), "", "Give the reference"),
+    ],
+)
+def test_errors_go_to_stderr_with_a_non_zero_exit(
+    flask: Flask, arguments: tuple[str, ...], stdin: str, says: str
+) -> None:
+    flask("domain", "add", "example.com")
+    done = flask(*arguments, "--json", stdin=stdin)
+
+    assert done.returncode != 0
+    assert done.stdout == ""
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_people_and_their_links(flask: Flask) -> None:
+    made = flask.json("admin", "create", "Ann@example.com")
+    assert made["email"] == "ann@example.com"
+    assert "/setup/" in made["link"]
+    flask.json("admin", "create", "bob@example.com", "--role", "viewer", "--password-stdin", stdin="Tr0mbone-Sky!\n")
+    assert flask.json("admin", "reset", "bob@example.com")["link"] != made["link"]
+
+
+def test_a_domain_is_verified_by_its_record(tmp_path: Path) -> None:
+    with DnsServer() as dns:
+        flask = Flask(tmp_path, dns=f"127.0.0.1:{dns.port}")
+        flask("db", "upgrade")
+        flask.json("domain", "add", "example.com")
+        missing = flask.json("domain", "check", "example.com")
+        assert not missing["verified"]
+        dns.txt[missing["record"]["name"]] = ["something else", missing["record"]["value"]]
+        assert flask.json("domain", "check", "example.com")["verified"]
+        dns.failing.add(missing["record"]["name"])
+        assert "did not answer" in flask("domain", "check", "example.com").stderr
+
+
+def test_wrong_settings_are_one_line_that_hides_the_value(tmp_path: Path) -> None:
+    done = Flask(tmp_path, relay_url="smtp://user:Hidden-Secret@:99999999")("domain", "list")
+
+    assert done.returncode != 0
+    assert "POSTLATCH_RELAY_URL" in done.stderr
+    assert "Hidden-Secret" not in done.stderr + done.stdout
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_without_a_database_commands_say_so(tmp_path: Path) -> None:
+    done = Flask(tmp_path)("domain", "list")
+
+    assert done.returncode != 0
+    assert "database can't be used" in done.stderr
+    assert not (tmp_path / "postlatch.db").exists()
+
+
+def test_the_doctor_finds_what_is_not_running(flask: Flask) -> None:
+    done = flask("doctor", "--json")
+
+    found = {finding["part"]: finding["state"] for finding in json.loads(done.stdout)["data"]}
+    assert done.returncode == 1
+    assert found["database"] == "ok"
+    assert found["submission"] == found["worker"] == "error"
