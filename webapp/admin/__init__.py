@@ -26,7 +26,7 @@ def init_admin(app: Flask) -> None:
     init_errors(app)
     init_theme(app)
     app.register_blueprint(panel)
-    registry = Panel(app, name="Postlatch", theme=TablerTheme(), index_view=HomeView())
+    registry = Panel(app, name="Postlatch", theme=TablerTheme(base_template="panel/base.html"), index_view=HomeView())
     for view in all_views():
         registry.add_view(view)
     init_scope(app, registry.endpoints)
