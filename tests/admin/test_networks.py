@@ -51,7 +51,7 @@ def test_it_saves_lines_and_commas_and_the_list_shows_a_closed_lock(owner: Brows
     assert answer.get_json() == {"reload": True}
     assert networks(owner) == ["192.0.2.0/24", "2001:db8::/48", "198.51.100.7/32"]
     listed = owner.get(dialog.split("allowed", maxsplit=1)[0]).get_data(as_text=True)
-    assert "3 entries" in listed
+    assert "3 ranges" in listed
     assert send(owner, dialog, "").get_json() == {"reload": True}
     assert networks(owner) == []
     assert "any address" in owner.get(dialog.split("allowed", maxsplit=1)[0]).get_data(as_text=True)

@@ -122,6 +122,7 @@ def test_without_its_database_the_panel_says_so_and_comes_back(owner: Browser, t
         assert "database" in answer.get_data(as_text=True)
     refused = owner.post("/login", {"email": "owner@example.com", "password": PASSWORD})
     assert refused.status_code == 503
+    assert int(refused.headers["Retry-After"]) > 0
     (tmp_path / "away.db").rename(file)
     assert owner.get("/admin/").status_code == 200
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import structlog
-from flask import Flask, make_response, render_template, request
+from flask import Flask, Response, make_response, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
@@ -58,10 +58,14 @@ def refusal_page(refused: Refused, *, status: int | None = None, heading: str | 
         sentence=_SENTENCES.get(status, refused.sentence),
         reference=refused.reference,
     )
-    response = make_response(page, status)
+    return stamp(make_response(page, status), refused)
+
+
+def stamp(response: Response, refused: Refused) -> Response:
+    """Give *response* the headers of a refusal: its reference, and when to try again."""
     response.headers["X-Request-Id"] = refused.reference
-    if refused.retry_after is not None:
-        response.headers["Retry-After"] = str(refused.retry_after)
+    if refused.retry_after is not None or response.status_code == 503:
+        response.headers["Retry-After"] = str(refused.retry_after or RETRY_AFTER)
     return response
 
 
@@ -85,7 +89,7 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
 
 def _unavailable(error: Exception) -> ResponseReturnValue:
     log.warning("database_unavailable", path=request.path, error=type(error).__name__)
-    return refusal_page(Refused(Reason.STORAGE, cause="database_unavailable", retry_after=RETRY_AFTER))
+    return refusal_page(Refused(Reason.STORAGE, cause="database_unavailable"))
 
 
 def _unexpected(error: Exception) -> ResponseReturnValue:

@@ -15,6 +15,7 @@ from webapp.core.services.errors import ServiceError
 from webapp.db import db
 
 from .client import client_ip, peer
+from .errors import refusal_page, stamp
 from .forms import NewPasswordField, PanelForm, show_error
 from .security import safe_next
 from .sessions import current_admin, log_in, log_out
@@ -62,6 +63,8 @@ def login() -> ResponseReturnValue:
             admin = db.session.get_one(Admin, admin_id)
             return log_in(make_response(redirect(target, 303)), admin)
         except Refused as refusal:
+            if refusal.reason is Reason.STORAGE:
+                return refusal_page(refusal)
             gateway_of().refuse(refusal, peer(), name=form.email.data)
             refused = refusal
     return _login_page(form, refused)
@@ -100,28 +103,21 @@ def _use(link: OneTimeLink, form: PanelForm) -> ResponseReturnValue:
 
 
 def _login_page(form: LoginForm, refused: Refused | None) -> ResponseReturnValue:
-    page = render_template("panel/login.html", form=form, refused=refused, nobody_yet=not _anybody(refused))
+    page = render_template(
+        "panel/login.html", form=form, refused=refused, nobody_yet=not admins.any_admin(db.session())
+    )
     response = make_response(page)
     if form.errors:
         response.status_code = 422
     if refused:
         response.status_code = refused.reason.answer.http_status
-        response.headers["X-Request-Id"] = refused.reference
-        if refused.retry_after is not None:
-            response.headers["Retry-After"] = str(refused.retry_after)
+        stamp(response, refused)
     return response
-
-
-def _anybody(refused: Refused | None) -> bool:
-    if refused and refused.reason is Reason.STORAGE:
-        return True
-    return admins.any_admin(db.session())
 
 
 def _dead_link() -> ResponseReturnValue:
     refused = Refused(Reason.NOT_FOUND, cause="dead_link")
     gateway_of().refuse(refused, peer())
     first = not admins.any_admin(db.session())
-    response = make_response(render_template("panel/dead_link.html", first=first, reference=refused.reference), 404)
-    response.headers["X-Request-Id"] = refused.reference
-    return response
+    page = render_template("panel/dead_link.html", first=first, reference=refused.reference)
+    return stamp(make_response(page, 404), refused)

@@ -51,9 +51,7 @@ class NetworksMixin:
         told = (
             f"{self.label(row)} may be used from any address."
             if not count
-            else (
-                f"{self.label(row)} may be used from {count} {'entry' if count == 1 else 'entries'} of its list only."
-            )
+            else (f"{self.label(row)} may be used from {count} {'range' if count == 1 else 'ranges'} only.")
         )
         return self.change(
             lambda: credentials.set_allowed_networks(db.session(), actor(), row, form.allowed_networks.data or ""), told
