@@ -20,6 +20,8 @@ _NUMBER = re.compile(r"(?:[0-9]+|0[xX][0-9A-Fa-f]*)\Z")
 #: The library refuses all reserved names; behind a public one it judges only the grammar.
 _SUFFIX = ".com"
 _ANGLED = re.compile(r"(?P<name>.*)<(?P<address>[^<>]*)>\s*\Z", re.DOTALL)
+#: Possessive, and matching an unended string too, so that the time it takes grows with the length alone.
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+(?P<end>")?', re.DOTALL)
 
 
 class AddressError(ValueError):
@@ -49,7 +51,10 @@ def parse_address(text: str, *, smtputf8: bool = True) -> str:
     if len(local.encode()) > LONGEST_LOCAL:
         raise AddressError(f"the part before the @ is longer than {LONGEST_LOCAL} characters")
     _check_domain(domain)
-    return f"{local}@{domain}"
+    address = f"{local}@{domain}"
+    if len(address.encode()) > LONGEST_ADDRESS:  # A-labels and UTF-8 are longer than what was typed
+        raise AddressError(f"it is longer than {LONGEST_ADDRESS} characters")
+    return address
 
 
 def domain_of(address: str) -> str:
@@ -66,10 +71,16 @@ def domain_name(text: str) -> str:
 
 
 def parse_mailbox(text: str) -> Mailbox:
-    """Read exactly one ``j@x.org`` or ``"Doe, J" <j@x.org>``. Raise `AddressError`."""
+    """Read exactly one ``j@x.org`` or ``"Doe, J" <j@x.org>``. Raise `AddressError`.
+
+    A name may have a comma without quotes, as people write it, unless that makes it a list: no address gets lost.
+    """
     match = _ANGLED.match(text)
     if match is None:
         return Mailbox(parse_address(text.strip()))
+    name = outside_quotes(match["name"])
+    if re.search(r"[<>]", name) or ("@" in name and re.search(r"[,;\r\n]", name)):
+        raise AddressError("it is more than one address")
     return Mailbox(parse_address(match["address"].strip()), _unquoted(match["name"].strip()))
 
 
@@ -85,6 +96,13 @@ def split_address_list(text: str) -> list[Mailbox]:
         except AddressError as error:
             raise AddressError(f"{entry.strip()[:80]!r} is not an address: {error}") from None
     return found
+
+
+def outside_quotes(text: str) -> str:
+    """*text* without its quoted strings (RFC 5322 section 3.2.4). Raise `AddressError` where one does not end."""
+    if any(match["end"] is None for match in _QUOTED.finditer(text)):
+        raise AddressError("a quotation mark does not end")
+    return _QUOTED.sub("", text)
 
 
 def _entries(text: str) -> list[str]:
@@ -114,6 +132,8 @@ def _unquoted(name: str) -> str:
 def _by_the_book(text: str, *, smtputf8: bool) -> tuple[str, str]:
     if re.search(r"@\[.*\]\Z", text):
         raise AddressError("the part after the @ must be a domain name, not an IP address")
+    if text.endswith("."):
+        raise AddressError("it ends with a dot")
     try:
         result = validate_email(
             text + _SUFFIX,

@@ -9,17 +9,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from email.errors import HeaderParseError
-from email.header import decode_header
 
-from webapp.core.rules.addresses import AddressError, Mailbox, parse_mailbox
+from webapp.core.rules.addresses import AddressError, Mailbox, outside_quotes, parse_mailbox
+from webapp.core.rules.encoded_words import decode_words
 from webapp.core.rules.refusals import Reason, Refused
 
 #: Octets of header section; real ones have a few thousand.
 LONGEST_HEADER_SECTION = 256 * 1024
-_LINE_END = re.compile(rb"\r\n|\r|\n")
-_FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:")
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+#: A field with its folded lines, in a canonical message (RFC 5322 section 2.2, with the blank before the colon of 4.5).
+_FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:[^\r]*+\r\n(?:[ \t][^\r]*+\r\n)*+")
+_MAILBOX_FILE_LINE = re.compile(rb"From [^\r]*+\r\n")
+_LIST_ITEM = re.compile(r'(?:"(?:[^"\\]|\\.)*+"|[^",])++', re.DOTALL)
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -32,14 +32,25 @@ class Field:
 
     @property
     def value(self) -> str:
-        """The unfolded value. Octets that are not UTF-8 become U+FFFD."""
-        unfolded = self.raw.partition(b":")[2].replace(b"\r\n", b"")
-        return unfolded.decode("utf-8", "replace").strip()
+        """The unfolded value, to judge by. Octets that are not UTF-8 become U+FFFD."""
+        return self._octets.decode("utf-8", "replace").strip()
 
     @property
     def text(self) -> str:
         """The value for people: encoded words decoded (RFC 2047), control characters gone, at most 998 characters."""
-        return decoded(self.value)
+        return decoded(self.legible)
+
+    @property
+    def legible(self) -> str:
+        """The unfolded value, read as old programs mean it: UTF-8, else Windows-1252."""
+        try:
+            return self._octets.decode("utf-8").strip()
+        except UnicodeDecodeError:
+            return self._octets.decode("cp1252", "replace").strip()
+
+    @property
+    def _octets(self) -> bytes:
+        return self.raw.partition(b":")[2].replace(b"\r\n", b"")
 
 
 def canonicalise(source: bytes) -> bytes:
@@ -51,7 +62,7 @@ def canonicalise(source: bytes) -> bytes:
         source = source.replace(b"\0", b"")
     pairs = source.count(b"\r\n")
     if not pairs == source.count(b"\n") == source.count(b"\r"):
-        source = _LINE_END.sub(b"\r\n", source)
+        source = source.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
     return source if source.endswith(b"\r\n") else source + b"\r\n"
 
 
@@ -68,54 +79,48 @@ def split_header(source: bytes) -> tuple[list[Field], bytes]:
     if len(section) > LONGEST_HEADER_SECTION:
         raise Refused(Reason.CONTENT_INVALID, problem="its header is longer than 256 KB")
     fields: list[Field] = []
-    lines = section.splitlines(keepends=True) if b"\x0b" not in section and b"\x0c" not in section else _lines(section)
-    for number, line in enumerate(lines):
-        if line[:1] in b" \t" and fields:
-            fields[-1] = Field(fields[-1].name, fields[-1].raw + line)
-        elif match := _FIELD.match(line):
-            fields.append(Field(match[1].decode("ascii").lower(), line))
-        elif number or not line.startswith(b"From "):
-            return fields, b"\r\n" + b"".join(lines[number:]) + body
+    skipped = _MAILBOX_FILE_LINE.match(section)
+    at = skipped.end() if skipped else 0
+    while match := _FIELD.match(section, at):
+        fields.append(Field(match[1].decode("ascii").lower(), match[0]))
+        at = match.end()
+    if at < len(section):
+        return fields, b"\r\n" + section[at:] + body
     return fields, body or b"\r\n"
 
 
-def _lines(section: bytes) -> list[bytes]:
-    return [line + b"\r\n" for line in section.split(b"\r\n")[:-1]]
-
-
-def decoded(value: str) -> str:
-    """Decode encoded words (RFC 2047) as far as they can be, for people to read."""
-    text = value
-    if "=?" in value:
-        try:
-            parts = decode_header(value)
-            text = "".join(
-                part if isinstance(part, str) else part.decode(charset or "utf-8", "replace") for part, charset in parts
-            )
-        except (HeaderParseError, LookupError, ValueError):
-            text = value
-    return _CONTROLS.sub(" ", text).encode("utf-8", "replace").decode().strip()[:998]
+def decoded(value: str, longest: int = 998) -> str:
+    """Decode encoded words (RFC 2047) as far as they can be, for people to read; at most *longest* characters."""
+    text = decode_words(value) if "=?" in value else value
+    return _CONTROLS.sub(" ", text).encode("utf-8", "replace").decode().strip()[:longest]
 
 
 def one_mailbox(value: str) -> Mailbox:
     """Read a field that must be exactly one mailbox (RFC 5322 section 3.4). Raise `AddressError`.
 
-    Stricter than readers are: no groups, no routes, and outside quotes no comma, semicolon or colon, since two
-    programs could disagree about where such a mailbox ends.
+    Stricter than readers are: no groups, no routes, and in the name, outside quotes, no comma, semicolon, colon or
+    other address, since two programs could disagree about which address it is.
     """
     text = _without_comments(value).strip()
     if not text:
         raise AddressError("it is empty")
-    display, bracket, _ = _QUOTED.sub("", text).rpartition("<")
-    if '"' in display or (bracket and re.search(r"[,;:<>]", display)):
+    display, bracket, _ = outside_quotes(text).rpartition("<")
+    if bracket and re.search(r"[,;:<>]", display):
         raise AddressError("it is not exactly one address")
-    return parse_mailbox(text)
+    mailbox = parse_mailbox(text)
+    if bracket and "@" in display and mailbox.name.lower() != mailbox.email.lower():
+        raise AddressError("its name has another address: put the name in quotation marks")
+    # Readers differ in what they make of encoded words and broken octets inside an address (RFC 2047 section 5).
+    if "=?" in mailbox.email or "\ufffd" in mailbox.email:
+        raise AddressError("its address is not written in plain characters")
+    return mailbox
 
 
 def mailboxes(value: str) -> list[Mailbox]:
     """Read a list of mailboxes, each as strictly as `one_mailbox`. Raise `AddressError`."""
-    parts = re.findall(r'(?:"(?:[^"\\]|\\.)*"|[^",])+', _without_comments(value))
-    return [one_mailbox(part) for part in parts if part.strip()]
+    text = _without_comments(value)
+    outside_quotes(text)  # raises where a quoted string does not end
+    return [one_mailbox(item) for item in _LIST_ITEM.findall(text) if item.strip()]
 
 
 def all_named(fields: Iterable[Field], *names: str) -> list[Field]:
@@ -139,6 +144,8 @@ def _without_comments(value: str) -> str:
             depth += 1
         elif character == ")" and not quoted and depth:
             depth -= 1
+            if not depth:
+                kept.append(" ")  # a comment parts what stands around it
             continue
         if not depth:
             kept.append(character)
