@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, g, request
 
+from webapp.core.rules.api_keys import parse_api_key
 from webapp.core.rules.refusals import Reason, Refused
 from webapp.core.rules.submission import Credential, Peer
 from webapp.core.services.gateway import Gateway
@@ -19,11 +20,16 @@ def register(blueprint: Blueprint, gateway: Gateway) -> None:
         key = presented_key()
         if key is None:
             raise Refused(Reason.KEY_MISSING)
+        if parsed := parse_api_key(key):
+            g.presented = parsed.public_id  # for the log, should it be refused
         g.credential = gateway.authenticate_key(key, peer(gateway.settings))
 
 
 def presented_key() -> str | None:
-    """The key from ``Authorization`` (Bearer, or Basic with the user ``api``) or ``X-API-Key``; never from the URL."""
+    """The key from ``Authorization`` (Bearer, or Basic with the user ``api``) or ``X-API-Key``; never from the URL.
+
+    Another ``Authorization`` may be a reverse proxy's own log-in: the key is then looked for in ``X-API-Key``.
+    """
     authorization = request.authorization
     if authorization is not None:
         if authorization.type == "bearer" and authorization.token:

@@ -2,128 +2,104 @@
 
 from __future__ import annotations
 
-import json
-import re
-from typing import Any, NoReturn
+from typing import Any
 
 from flask import Request
-from werkzeug.datastructures import MultiDict
 
-from webapp.core.rules.compose import AttachedFile
-from webapp.core.rules.refusals import Reason, Refused
+from integrations.api.forms import CHARSETS, Files, Pairs, fields_of, read_multipart, read_urlencoded
+from integrations.api.json_text import parse_json, storable
+from webapp.core.rules.refusals import Reason, Refused, printable
 
-#: ``metadata[order]`` and ``metadata__order`` in a form are the entry ``order`` of ``metadata``.
-_NESTED = re.compile(r"(headers|metadata)(?:\[([^\]]+)\]|__(.+))\Z")
-_DEEPEST = 20
-
-
-class FormValues(list[str]):
-    """The values of one form field. They may be split at commas; the elements of a JSON list may not."""
+_EMPTY: tuple[object, ...] = (None, "", [], {})
+_EXAMPLE = '{"from": "…", "to": "…"}'
 
 
-def read_body(request: Request, *, limit: int) -> tuple[dict[str, Any], list[AttachedFile]]:
-    """The fields and the files of *request*, at most *limit* octets. Empty fields are left out.
+def read_body(request: Request, *, limit: int) -> tuple[dict[str, Any], Files]:
+    """The fields and the named files of *request*, at most *limit* octets. Empty fields are left out.
 
     Raise `Refused`: BAD_REQUEST, UNSUPPORTED_TYPE, INVALID_FIELD; Werkzeug's 413.
     """
     request.max_content_length = limit
-    request.max_form_memory_size = limit
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Refused(Reason.UNSUPPORTED_TYPE)
-    mimetype = request.mimetype
-    files: list[AttachedFile] = []
-    if mimetype == "application/json" or mimetype.endswith("+json"):
-        fields = _from_json(request.get_data(cache=False))
-    elif mimetype in {"application/x-www-form-urlencoded", "multipart/form-data"}:
-        fields = _from_form(request.form)
-        files = [
-            AttachedFile(part.filename or "attachment", part.read(), part.mimetype)
-            for _, part in request.files.items(multi=True)
-            if part.filename
-        ]
-    else:
-        raise Refused(Reason.UNSUPPORTED_TYPE)
+    if request.headers.get("Content-Encoding", "identity").strip().lower() not in {"identity", ""}:
+        raise Refused(Reason.UNSUPPORTED_TYPE, cause="content_encoding")
+    read = _reader(request)
+    data = request.get_data(cache=False)
+    if not data.strip():
+        raise Refused(Reason.BAD_REQUEST, problem=f"the body is empty; send a JSON object such as {_EXAMPLE}")
+    fields, files = read(data)
     for name, value in fields.items():
-        _check_characters(name, name)
-        _check_characters(name, value)
-    return {name: value for name, value in fields.items() if value not in (None, "", [], {})}, files
+        if not storable([name, value]):
+            shown = printable(name, 40)
+            problem = f"{shown} has characters that can't be sent: remove NUL and broken emoji"
+            raise Refused(Reason.INVALID_FIELD, field=shown, problem=problem)
+    return {name: value for name, value in fields.items() if value not in _EMPTY}, files
 
 
-def parse_json(text: str | bytes) -> Any:
-    """Read JSON (RFC 8259), without the NaN and Infinity that Python would take. Raise `ValueError`."""
+def _reader(request: Request) -> Any:
+    """What reads the request's type. Raise ``Refused(UNSUPPORTED_TYPE)``."""
+    mimetype, parameters = request.mimetype, request.mimetype_params
+    charset = parameters.get("charset", "utf-8").lower()
+    if charset not in CHARSETS:
+        raise Refused(Reason.UNSUPPORTED_TYPE, cause="charset")
+    if mimetype == "application/json" or (mimetype.startswith("application/") and mimetype.endswith("+json")):
+        return lambda data: (_json_object(_text(data, charset)), [])
+    if mimetype == "application/x-www-form-urlencoded":
+        return lambda data: (_urlencoded(data, charset), [])
+    if mimetype == "multipart/form-data":
+        return lambda data: _multipart(data, parameters.get("boundary", ""))
+    raise Refused(Reason.UNSUPPORTED_TYPE)
+
+
+def _text(data: bytes, charset: str) -> str:
     try:
-        if isinstance(text, bytes):
-            text = text.decode("utf-8-sig")
-        value = json.loads(text, parse_constant=_no_constant)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    if _depth(value) > _DEEPEST:
-        raise ValueError("nested too deeply")
-    return value
+        return data.decode(charset).removeprefix("\ufeff")
+    except UnicodeError:
+        raise Refused(Reason.BAD_REQUEST, problem=f"its text is not {charset.upper()}") from None
 
 
-def _from_json(data: bytes) -> dict[str, Any]:
+def _json_object(text: str) -> dict[str, Any]:
     try:
-        value = parse_json(data)
+        value = parse_json(text)
     except ValueError as error:
-        problem = "the body is nested too deeply" if "deeply" in str(error) else "the body is not valid JSON in UTF-8"
-        raise Refused(Reason.BAD_REQUEST, problem=problem) from None
+        raise Refused(Reason.BAD_REQUEST, problem=str(error)) from None
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
     if not isinstance(value, dict):
-        raise Refused(Reason.BAD_REQUEST, problem='the body must be a JSON object such as {"from": "…", "to": "…"}')
+        raise Refused(Reason.BAD_REQUEST, problem=f"the body must be one JSON object such as {_EXAMPLE}")
+    for name in [name for name in value if name.endswith("[]")]:  # tools that began with forms
+        if name.removesuffix("[]") in value:
+            raise _given_twice(name.removesuffix("[]"))
+        value[name.removesuffix("[]")] = value.pop(name)
     return value
 
 
-def _from_form(form: MultiDict[str, str]) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
-    for key in form:
-        values = FormValues(value for value in form.getlist(key) if value != "")
-        if not values:
-            continue
-        if nested := _NESTED.match(key):
-            entries = fields.setdefault(nested[1], {})
-            if not isinstance(entries, dict):
-                _refuse(nested[1], f"{nested[1]} is given in two ways")
-            entries[nested[2] or nested[3]] = values[0]
-            continue
-        name = key.removesuffix("[]")
-        if isinstance(fields.get(name), FormValues):
-            fields[name].extend(values)
-        else:
-            fields[name] = values
-    return fields
+def _urlencoded(data: bytes, charset: str) -> dict[str, Any]:
+    if data.lstrip()[:1] in {b"{", b"["}:  # ``curl -d '{…}'`` says that JSON is a form
+        return _json_object(_text(data, charset))
+    try:
+        pairs = read_urlencoded(data, charset)
+    except ValueError:
+        problem = f"the form is broken, too long, or its text is not {charset.upper()}"
+        raise Refused(Reason.BAD_REQUEST, problem=problem) from None
+    return _fields(pairs)
 
 
-def _check_characters(name: str, value: Any) -> None:
-    """Refuse what no message and no database can hold, wherever it hides."""
-    if isinstance(value, str):
-        if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
-            _refuse(name, f"{name[:40]} has characters that can't be sent: remove NUL and broken emoji")
-    elif isinstance(value, list):
-        for item in value:
-            _check_characters(name, item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            _check_characters(name, key)
-            _check_characters(name, item)
+def _multipart(data: bytes, boundary: str) -> tuple[dict[str, Any], Files]:
+    try:
+        pairs, files = read_multipart(data, boundary)
+    except ValueError:
+        problem = "the multipart form is broken, has too many parts, or its text is not UTF-8"
+        raise Refused(Reason.BAD_REQUEST, problem=problem) from None
+    return _fields(pairs), files
 
 
-def _depth(value: Any) -> int:
-    deepest, waiting = 0, [(value, 1)]
-    while waiting:
-        item, depth = waiting.pop()
-        deepest = max(deepest, depth)
-        if isinstance(item, dict):
-            waiting += [(child, depth + 1) for child in item.values()]
-        elif isinstance(item, list):
-            waiting += [(child, depth + 1) for child in item]
-    return deepest
+def _fields(pairs: Pairs) -> dict[str, Any]:
+    try:
+        return fields_of(pairs)
+    except ValueError as error:
+        raise _given_twice(str(error)) from None
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(name)
-
-
-def _refuse(name: str, problem: str) -> NoReturn:
-    raise Refused(Reason.INVALID_FIELD, field=name[:40], problem=problem)
+def _given_twice(name: str) -> Refused:
+    name = printable(name, 40)
+    return Refused(Reason.INVALID_FIELD, field=name, problem=f"{name} is given in two ways: choose one")

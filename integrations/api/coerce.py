@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any, NoReturn
 
-from integrations.api.body import FormValues, parse_json
+from integrations.api.forms import FormValues
+from integrations.api.json_text import parse_json, storable
 from webapp.core.rules.addresses import AddressError, Mailbox, parse_address, parse_mailbox, split_address_list
-from webapp.core.rules.compose import AttachedFile, check_header, check_text
-from webapp.core.rules.refusals import Reason, Refused
+from webapp.core.rules.compose import check_header, check_text
+from webapp.core.rules.refusals import Reason, Refused, printable
 
-LONGEST_FILENAME = 255
+#: Far beyond what a message may have: longer lists are not even read.
+MOST_ADDRESSES, LONGEST_ADDRESS_LIST = 20_000, 2_000_000
+MOST_HEADERS = 100
 
 
 def text(name: str, value: Any) -> str:
     """One text; a list of one is unwrapped."""
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
+    value = _only(value)
+    if isinstance(value, FormValues):
+        refuse(name, f"{name} is given more than once")
     if not isinstance(value, str):
         refuse(name, f"{name} must be a text")
     return value
@@ -32,21 +34,25 @@ def line(name: str, value: Any) -> str:
 
 def mailbox(name: str, value: Any) -> Mailbox:
     """Exactly one address: ``j@x.org``, ``"J" <j@x.org>`` or ``{email, name}``."""
-    value = _unstringified(value)
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    return _one_mailbox(name, value)
+    only = _only(unstringified(name, value))
+    if isinstance(only, list):
+        refuse(name, f"{name} must be exactly one address")
+    return _one_mailbox(name, only)
 
 
 def mailboxes(name: str, value: Any) -> list[Mailbox]:
     """Addresses in any shape. Plain strings and form values are split; each element of a JSON list is one mailbox."""
-    value = _unstringified(value)
-    if isinstance(value, FormValues):
-        return [found for item in value for found in mailboxes(name, item)]
+    value = unstringified(name, value)
     if isinstance(value, list):
-        return [_one_mailbox(name, item) for item in value if item not in (None, "")]
+        if len(value) > MOST_ADDRESSES:
+            refuse(name, f"{name} has too many addresses: send the rest in another message")
+        if isinstance(value, FormValues):
+            return [found for item in value for found in mailboxes(name, item)]
+        return [_one_mailbox(name, item) for item in value if item not in (None, "", {})]
     if not isinstance(value, str):
         return [_one_mailbox(name, value)]
+    if len(value) > LONGEST_ADDRESS_LIST:
+        refuse(name, f"{name} has too many addresses: send the rest in another message")
     try:
         found = split_address_list(value)
     except AddressError as error:
@@ -58,40 +64,40 @@ def mailboxes(name: str, value: Any) -> list[Mailbox]:
 
 def mapping(name: str, value: Any) -> dict[str, Any]:
     """A JSON object, or the text of one."""
-    value = _unstringified(value)
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
+    value = _only(unstringified(name, value))
     if not isinstance(value, dict):
         refuse(name, f'{name} must be an object such as {{"name": "value"}}')
     return value
 
 
 def headers(name: str, value: Any) -> dict[str, str]:
-    """Headers that the client adds; each is checked."""
+    """Headers that the client adds; each is checked. Whole numbers become texts; empty ones are left out."""
+    given = {header: content for header, content in mapping(name, value).items() if content not in (None, "")}
+    if len(given) > MOST_HEADERS:
+        refuse(name, f"There are too many headers: at most {MOST_HEADERS}")
+    if len({header.lower() for header in given}) < len(given):
+        refuse(name, "A header is given twice, in capitals and in small letters")
     found: dict[str, str] = {}
-    for header, content in mapping(name, value).items():
-        if not isinstance(content, str):
-            refuse(name, f"The header {header} must be a text")
-        check_header(header, content)
-        if header.lower() in {known.lower() for known in found}:
-            refuse(name, f"The header {header} is given twice")
-        found[header] = content
+    for header, content in given.items():
+        if isinstance(content, bool) or not isinstance(content, (str, int)):
+            refuse(name, f"The header {printable(header, 60)} must be a text")
+        found[header] = str(content)  # X-Priority: 1
+        check_header(header, found[header])
     return found
 
 
-def attachments(name: str, value: Any) -> list[AttachedFile]:
-    """Files as ``{content, filename, content_type}`` with base64 content."""
-    value = _unstringified(value)
-    items = value if isinstance(value, list) else [value]
-    return [_attachment(name, _unstringified(item)) for item in items if item not in (None, "")]
-
-
-def filename(name: str, value: Any) -> str:
-    """A file's name without its path."""
-    given = line(name, value).replace("\\", "/").rpartition("/")[2].strip()
-    if len(given) > LONGEST_FILENAME:
-        refuse(name, f"The file name is too long: at most {LONGEST_FILENAME} characters")
-    return given or "attachment"
+def unstringified(name: str, value: Any) -> Any:
+    """Read a list or an object that came as its text: forms have nothing else, and tools like to quote twice."""
+    only = _only(value) if isinstance(value, FormValues) else value
+    if not isinstance(only, str) or only.lstrip()[:1] not in {"[", "{"}:
+        return value
+    try:
+        read = parse_json(only)
+    except ValueError:
+        return value
+    if not storable(read):
+        refuse(name, f"{name} has characters that can't be sent: remove NUL and broken emoji")
+    return read
 
 
 def refuse(name: str, problem: str) -> NoReturn:
@@ -99,54 +105,45 @@ def refuse(name: str, problem: str) -> NoReturn:
     raise Refused(Reason.INVALID_FIELD, field=name, problem=problem)
 
 
-def _attachment(name: str, item: Any) -> AttachedFile:
-    if isinstance(item, AttachedFile):  # a part of a multipart request
-        return item
-    if isinstance(item, str) or (isinstance(item, dict) and "url" in item):
-        problem = "Attachments by URL are not available yet: send the file's content in base64"
-        raise Refused(Reason.NOT_AVAILABLE, field=name, problem=problem)
-    if not isinstance(item, dict):
-        refuse(name, 'An attachment must be an object such as {"filename": "a.pdf", "content": "base64…"}')
-    if unknown := item.keys() - {"content", "filename", "content_type"}:
-        refuse(name, f"An attachment has content, filename and content_type, but no {min(map(str, unknown))[:40]}")
-    try:
-        content = base64.b64decode("".join(text(name, item.get("content") or "").split()), validate=True)
-    except (binascii.Error, ValueError):
-        refuse(name, "An attachment's content is not base64")
-    return AttachedFile(
-        filename(name, item.get("filename") or "attachment"), content, line(name, item.get("content_type") or "")
-    )
+def unknown_entry(known: set[str], given: dict[str, Any]) -> str | None:
+    """The first of *given*'s names that is not *known*, fit to be shown."""
+    return next((printable(name, 40) for name in given if name not in known), None)
+
+
+def _only(value: Any) -> Any:
+    """The element of a list of one; else *value*."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _one_mailbox(name: str, value: Any) -> Mailbox:
+    shown = value.get("email") if isinstance(value, dict) else value
     try:
         if isinstance(value, dict):
-            if unknown := value.keys() - {"email", "name"}:
-                refuse(name, f"In {name}, an address has email and name, but no {min(map(str, unknown))[:40]}")
-            found = Mailbox(
-                parse_address(text(name, value.get("email") or "").strip()), text(name, value.get("name") or "")
-            )
+            found = _from_object(name, value)
         elif isinstance(value, str):
-            found = parse_mailbox(value)
+            found = _from_text(value)
         else:
             refuse(name, f'{name} takes addresses: a text, a list, or {{"email": …, "name": …}}')
     except AddressError as error:
-        refuse(name, f"In {name}, {_shown(value)} is not one address: {error}")
+        refuse(name, f"In {name}, {str(shown)[:80]!r} is not one address: {error}")
     check_text(name, found.name)
     return found
 
 
-def _shown(value: Any) -> str:
-    given = value.get("email", "") if isinstance(value, dict) else value
-    return repr(str(given)[:60])
+def _from_object(name: str, value: dict[str, Any]) -> Mailbox:
+    if unknown := unknown_entry({"email", "name"}, value):
+        refuse(name, f"In {name}, an address has email and name, but no {unknown}")
+    return Mailbox(parse_address(text(name, value.get("email") or "").strip()), text(name, value.get("name") or ""))
 
 
-def _unstringified(value: Any) -> Any:
-    """Tools send a list or an object as its text; a form has texts only."""
-    only = value[0] if isinstance(value, FormValues) and len(value) == 1 else value
-    if isinstance(only, str) and only.lstrip()[:1] in {"[", "{"}:
+def _from_text(value: str) -> Mailbox:
+    """``Doe, J <j@x.org>`` is one mailbox, but ``a@x.org, J <j@x.org>`` would lose the first. Raise `AddressError`."""
+    found = parse_mailbox(value)
+    if found.name and ("@" in found.name or "\n" in found.name):
         try:
-            return parse_json(only)
-        except ValueError:
-            return value
-    return value
+            several = len(split_address_list(value)) > 1
+        except AddressError:
+            several = False
+        if several:
+            raise AddressError("there are several; give each as an element of its own")
+    return found

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, request
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
 from integrations.api import coerce
 from integrations.api.access import credential
-from integrations.api.schemas import MessageOut, Recipient
+from integrations.api.replies import reply
+from integrations.api.schemas import DomainList, DomainOut, Me, MessageList, MessageOut, Recipient
 from webapp.core.models import CredentialRow, Delivery, Message, MessageSource
 from webapp.core.rules.addresses import AddressError, parse_address
 from webapp.core.rules.api_keys import PREFIX
@@ -31,11 +30,11 @@ def register(blueprint: Blueprint, gateway: Gateway) -> None:
         with gateway.database.session() as session:
             note = session.scalar(select(CredentialRow.note).where(CredentialRow.id == asking.id))
         name = note or PREFIX + asking.name
-        return jsonify(id=asking.id, name=name, domain=asking.domain, base_url=gateway.settings.base_url)
+        return reply(Me(id=asking.id, name=name, domain=asking.domain, base_url=gateway.settings.base_url))
 
     @blueprint.get("/domains")
     def domains() -> Response:
-        return jsonify(data=[{"id": credential().domain_id, "name": credential().domain}])
+        return reply(DomainList(data=[DomainOut(id=credential().domain_id, name=credential().domain)]))
 
     @blueprint.get("/messages")
     def messages() -> Response:
@@ -47,18 +46,19 @@ def register(blueprint: Blueprint, gateway: Gateway) -> None:
             .limit(_limit())
         )
         if recipient := _asked("recipient"):
-            query = query.where(Message.deliveries.any(Delivery.recipient == _address(recipient)))
+            theirs = select(Delivery.message_id).where(Delivery.recipient == _address(recipient))
+            query = query.where(Message.id.in_(theirs))
         if status := _asked("status"):
             if status not in set(Status):
                 coerce.refuse("status", f"status must be one of {', '.join(Status)}")
             query = query.where(Message.status == status)
         with gateway.database.session() as session:
-            return jsonify(data=[_shown(message) for message in session.scalars(query)])
+            return reply(MessageList(data=[_shown(message) for message in session.scalars(query)]))
 
     @blueprint.get("/messages/<message_id>")
     def message(message_id: str) -> Response:
         with gateway.database.session() as session:
-            return jsonify(_shown(_find(session, message_id)))
+            return reply(_shown(_find(session, message_id)))
 
     @blueprint.get("/messages/<message_id>/source")
     def source(message_id: str) -> Response:
@@ -81,7 +81,7 @@ def _find(session: Session, message_id: str) -> Message:
     return found
 
 
-def _shown(message: Message) -> dict[str, Any]:
+def _shown(message: Message) -> MessageOut:
     return MessageOut(
         id=message.id,
         status=message.status,
@@ -100,7 +100,7 @@ def _shown(message: Message) -> dict[str, Any]:
             )
             for delivery in message.deliveries
         ],
-    ).model_dump(mode="json")
+    )
 
 
 def _asked(name: str) -> str:

@@ -6,17 +6,25 @@ import difflib
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationInfo, WithJsonSchema
 
 from integrations.api import coerce
+from integrations.api.attachments import read_attachments
 from webapp.core.rules.addresses import Mailbox
 from webapp.core.rules.compose import AttachedFile
-from webapp.core.rules.controls import check_idempotency_key, check_tag, parse_metadata
-from webapp.core.rules.refusals import Reason, Refused
+from webapp.core.rules.controls import check_idempotency_key, check_tag, parse_instant, parse_metadata
+from webapp.core.rules.refusals import Reason, Refused, printable
+
+#: An instant as answers write it: ISO 8601 with its offset, to the millisecond.
+Instant = Annotated[
+    datetime,
+    PlainSerializer(lambda when: when.astimezone(UTC).isoformat(timespec="milliseconds"), return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
+]
 
 
 def _by(read: Callable[[str, Any], Any]) -> BeforeValidator:
@@ -40,14 +48,14 @@ def _metadata(name: str, value: Any) -> dict[str, str]:
     return parse_metadata(coerce.mapping(name, value))
 
 
-def _send_at(name: str, value: Any) -> Any:
-    return coerce.text(name, value) if isinstance(value, list) else value
+def _send_at(name: str, value: Any) -> datetime:
+    return parse_instant(coerce.text(name, value) if isinstance(value, list) else value)
 
 
 class SendRequest(BaseModel):
     """``POST /v1/send``."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     sender: Annotated[Mailbox, _by(coerce.mailbox)] = Field(alias="from")
     to: Annotated[list[Mailbox], _by(coerce.mailboxes)] = []
@@ -57,25 +65,34 @@ class SendRequest(BaseModel):
     subject: Annotated[str, _by(coerce.line)] = ""
     text: Annotated[str | None, _by(coerce.text)] = None
     html: Annotated[str | None, _by(coerce.text)] = None
-    attachments: Annotated[list[AttachedFile], _by(coerce.attachments)] = []
+    attachments: Annotated[list[AttachedFile], _by(read_attachments)] = []
     headers: Annotated[dict[str, str], _by(coerce.headers)] = {}
     tag: Annotated[str | None, _by(_tag)] = None
     metadata: Annotated[dict[str, str], _by(_metadata)] = {}
-    send_at: Annotated[Any, _by(_send_at)] = None
+    send_at: Annotated[datetime | None, _by(_send_at)] = None
     idempotency_key: Annotated[str | None, _by(_idempotency_key)] = None
 
     @classmethod
     def read(cls, fields: dict[str, Any]) -> SendRequest:
-        """Validate *fields*. Raise ``Refused(INVALID_FIELD)`` naming the field."""
-        known = [field.alias or name for name, field in cls.model_fields.items()]
+        """Validate *fields*. Raise ``Refused(INVALID_FIELD)`` naming the field.
+
+        An unknown field is refused, not ignored: it would be a misspelt one's content that gets lost.
+        """
+        known = cls.names()
         for name in fields:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
+                shown = printable(name, 40)
+                near = difflib.get_close_matches(name[:40].lower(), known, n=1)
                 hint = f"did you mean {near[0]}" if near else f"known are {', '.join(known)}"
-                raise Refused(Reason.INVALID_FIELD, field=name[:40], problem=f"There is no field {name[:40]}: {hint}")
+                raise Refused(Reason.INVALID_FIELD, field=shown, problem=f"There is no field {shown}: {hint}")
         if "from" not in fields:
             raise Refused(Reason.INVALID_FIELD, field="from", problem="from is missing: give the sender's address")
         return cls.model_validate(fields)
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """The fields, as a request names them."""
+        return [field.alias or name for name, field in cls.model_fields.items()]
 
     @property
     def recipients(self) -> tuple[str, ...]:
@@ -83,15 +100,15 @@ class SendRequest(BaseModel):
         return tuple(mailbox.email for mailbox in (*self.to, *self.cc, *self.bcc))
 
     def digest(self) -> bytes:
-        """Stands for the whole request, however it was written."""
-        plain = self.model_dump(exclude={"attachments", "idempotency_key"}) | {
+        """Stands for the whole request, however it was written: as JSON in any order, or as a form."""
+        plain = self.model_dump(mode="json", exclude={"attachments", "idempotency_key"}) | {
             "attachments": [asdict(file) | {"content": sha256(file.content).hexdigest()} for file in self.attachments]
         }
-        return sha256(json.dumps(plain, sort_keys=True, default=asdict).encode()).digest()
+        return sha256(json.dumps(plain, sort_keys=True).encode()).digest()
 
 
-class Accepted(BaseModel):
-    """The receipt of ``POST /v1/send``."""
+class Receipt(BaseModel):
+    """The answer of ``POST /v1/send``. `to_count` counts all recipients, also those of cc and bcc."""
 
     id: str
     status: str
@@ -99,18 +116,40 @@ class Accepted(BaseModel):
     from_email: str
     to: list[str]
     to_count: int
-    created_at: datetime
+    created_at: Instant
+
+
+class Me(BaseModel):
+    """``GET /v1/me``: the key, its domain and this server."""
+
+    id: int
+    name: str
+    domain: str
+    base_url: str
+
+
+class DomainOut(BaseModel):
+    """A sending domain."""
+
+    id: int
+    name: str
+
+
+class DomainList(BaseModel):
+    """``GET /v1/domains``."""
+
+    data: list[DomainOut]
 
 
 class Recipient(BaseModel):
-    """One recipient of a message."""
+    """One recipient of a message. `next_try_at` is null when nothing is planned."""
 
     email: str
     status: str
     smtp_code: int | None
     reason: str | None
     attempts: int
-    next_try_at: datetime | None
+    next_try_at: Instant | None
 
 
 class MessageOut(BaseModel):
@@ -121,5 +160,25 @@ class MessageOut(BaseModel):
     from_email: str
     subject: str
     tag: str | None
-    created_at: datetime
+    created_at: Instant
     recipients: list[Recipient]
+
+
+class MessageList(BaseModel):
+    """``GET /v1/messages``: newest first."""
+
+    data: list[MessageOut]
+
+
+class Problem(BaseModel):
+    """What was refused: a stable code, a sentence with its reference, and the request's field if it is one's fault."""
+
+    code: str
+    message: str
+    field: str | None
+
+
+class ErrorOut(BaseModel):
+    """Every answer of 400 and above."""
+
+    error: Problem

@@ -9,15 +9,17 @@ from flask import Blueprint, Response, request
 from integrations.api import coerce
 from integrations.api.access import credential, peer
 from integrations.api.body import read_body
-from integrations.api.schemas import Accepted, SendRequest
+from integrations.api.forms import Files
+from integrations.api.replies import reply
+from integrations.api.schemas import Receipt, SendRequest
 from webapp.core.models import utcnow
-from webapp.core.rules.compose import AttachedFile, Draft, compose
+from webapp.core.rules.compose import Draft, compose
 from webapp.core.rules.controls import parse_send_at
-from webapp.core.rules.refusals import Reason, Refused
+from webapp.core.rules.refusals import Reason, Refused, printable
 from webapp.core.rules.submission import Submission
 from webapp.core.services.gateway import Gateway
 
-#: What a request may weigh more than its message, in octets.
+#: What a request may weigh more than its message, in octets; base64 in a form weighs half as much again.
 _OVERHEAD = 1024 * 1024
 
 
@@ -27,13 +29,13 @@ def register(blueprint: Blueprint, gateway: Gateway) -> None:
     @blueprint.post("/send")
     def send() -> Response:
         fields, files = read_body(request, limit=gateway.settings.max_message_bytes * 3 // 2 + _OVERHEAD)
-        wanted = SendRequest.read(_with_header_key(fields) | _with_files(fields, files))
+        wanted = SendRequest.read(_with_header_key(_with_files(fields, files)))
         if not wanted.recipients:
             raise Refused(Reason.NO_RECIPIENTS, field="to")
         if wanted.text is None and wanted.html is None and not wanted.attachments:
             coerce.refuse("text", "The message is empty: give text or html")
         accepted = gateway.submit(_submission(gateway, wanted)).result()
-        receipt = Accepted(
+        receipt = Receipt(
             id=accepted.id,
             status=accepted.status,
             domain=accepted.domain,
@@ -42,7 +44,7 @@ def register(blueprint: Blueprint, gateway: Gateway) -> None:
             to_count=len(accepted.recipients),
             created_at=accepted.created_at,
         )
-        return Response(receipt.model_dump_json(), status=202, mimetype="application/json")
+        return reply(receipt, 202)
 
 
 def _submission(gateway: Gateway, wanted: SendRequest) -> Submission:
@@ -65,7 +67,7 @@ def _submission(gateway: Gateway, wanted: SendRequest) -> Submission:
         source=compose(draft),
         tag=wanted.tag,
         metadata=wanted.metadata,
-        send_at=None if wanted.send_at is None else parse_send_at(wanted.send_at, utcnow()),
+        send_at=None if wanted.send_at is None else parse_send_at(wanted.send_at.timestamp(), utcnow()),
         idempotency_key=wanted.idempotency_key,
         idempotency_digest=wanted.digest(),
     )
@@ -73,7 +75,7 @@ def _submission(gateway: Gateway, wanted: SendRequest) -> Submission:
 
 def _with_header_key(fields: dict[str, Any]) -> dict[str, Any]:
     """Take the key from the header ``Idempotency-Key``. Raise `Refused` when the body has another one."""
-    key = request.headers.get("Idempotency-Key")
+    key = request.headers.get("Idempotency-Key", "").strip()
     if not key:
         return fields
     if "idempotency_key" in fields and coerce.text("idempotency_key", fields["idempotency_key"]) != key:
@@ -81,12 +83,12 @@ def _with_header_key(fields: dict[str, Any]) -> dict[str, Any]:
     return fields | {"idempotency_key": key}
 
 
-def _with_files(fields: dict[str, Any], files: list[AttachedFile]) -> dict[str, Any]:
-    """Put the files of a multipart request beside the attachments that its fields have."""
+def _with_files(fields: dict[str, Any], files: Files) -> dict[str, Any]:
+    """Put the files of a multipart form, whatever they are called, beside the attachments that its fields have."""
     if not files:
-        return {}
-    given = coerce.attachments("attachments", fields["attachments"]) if "attachments" in fields else []
-    named = [
-        AttachedFile(coerce.filename("attachments", file.filename), file.content, file.content_type) for file in files
-    ]
-    return {"attachments": [*given, *named]}
+        return fields
+    for name, _ in files:
+        if name != "attachments" and name in SendRequest.names():
+            coerce.refuse(printable(name), f"{name} came as a file: send it as a text")
+    given = coerce.unstringified("attachments", fields.get("attachments", []))
+    return fields | {"attachments": [*(given if isinstance(given, list) else [given]), *(file for _, file in files)]}

@@ -37,19 +37,25 @@ def parse_send_at(value: object, now: datetime) -> datetime | None:
 
     Raise ``Refused(INVALID_FIELD)`` for anything else, and for a time over 30 days ahead.
     """
-    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        _refuse("send_at", "send_at must be a time such as 2026-01-31T09:00:00+01:00, or Unix seconds")
-    try:
-        when = _instant(value)
-    except (ValueError, OverflowError, OSError):
-        _refuse("send_at", "send_at must be a time such as 2026-01-31T09:00:00+01:00, or Unix seconds")
-    if when.tzinfo is None:
-        _refuse("send_at", "send_at needs its offset from UTC: write 2026-01-31T09:00:00+01:00, or end it with Z")
+    when = parse_instant(value)
     if when <= now:
         return None
     if when - now > FARTHEST_SEND_AT:
         _refuse("send_at", "send_at is over 30 days ahead: choose an earlier time")
-    return when.astimezone(UTC)
+    return when
+
+
+def parse_instant(value: object) -> datetime:
+    """The instant, in UTC, that a `send_at` names, whenever that is. Raise ``Refused(INVALID_FIELD)``."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        _refuse("send_at", "send_at must be a time such as 2026-01-31T09:00:00+01:00, or Unix seconds")
+    try:
+        when = _instant(value)
+        if when.tzinfo is None:
+            _refuse("send_at", "send_at needs its offset from UTC: write 2026-01-31T09:00:00+01:00, or end it with Z")
+        return when.astimezone(UTC)
+    except (ValueError, OverflowError, OSError):
+        _refuse("send_at", "send_at must be a time such as 2026-01-31T09:00:00+01:00, or Unix seconds")
 
 
 def parse_metadata(value: object) -> dict[str, str]:
