@@ -87,6 +87,12 @@ class PanelView:
     heading: str | None = None
     intro: str | None = None
     page_tabs: Any = None
+    menu_icon_value: str | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Flask-Admin would put None over what the class says.
+        kwargs.setdefault("menu_icon_value", type(self).menu_icon_value)
+        super().__init__(*args, **kwargs)
 
     def is_accessible(self) -> bool:
         """Whether the menu shows it."""

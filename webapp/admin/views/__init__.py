@@ -6,11 +6,25 @@ from flask_admin import BaseView
 
 from .account import AccountView
 from .api_keys import ApiKeyView
+from .audit import AuditView
 from .domains import DomainView
+from .messages import MessageView
 from .people import PeopleView
+from .settings import SettingsView
 from .smtp_users import SmtpUserView
+from .why import WhyView
 
 
 def all_views() -> list[BaseView]:
     """The views to register, but for the start page."""
-    return [DomainView(), SmtpUserView(), ApiKeyView(), PeopleView(), AccountView()]
+    return [
+        MessageView(),
+        DomainView(),
+        SmtpUserView(),
+        ApiKeyView(),
+        WhyView(),
+        PeopleView(),
+        AuditView(),
+        SettingsView(),
+        AccountView(),
+    ]

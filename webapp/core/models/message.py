@@ -47,6 +47,9 @@ class Message(Base):
     credential: Mapped[CredentialRow | None] = relationship()
     deliveries: Mapped[list[Delivery]] = relationship(back_populates="message", order_by="Delivery.id")
 
+    def __str__(self) -> str:
+        return self.id
+
 
 class MessageSource(Base):
     """The message as it is sent: CRLF line ends, no Bcc. Apart, because lists never need it."""

@@ -53,6 +53,9 @@ class Lock(Base):
     cleared_at: Mapped[datetime | None]
     cleared_by: Mapped[str | None] = mapped_column(String(254))
 
+    def __str__(self) -> str:
+        return self.subject
+
 
 class Refusal(Base):
     """What was refused under a reference, for the trace page."""

@@ -10,5 +10,14 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 def new_message_id(now: datetime) -> str:
     """``msg_`` and 26 characters: 48 bits of milliseconds, then 80 random bits, in Crockford's base 32."""
-    number = int(now.timestamp() * 1000) << 80 | secrets.randbits(80)
+    return _message_id(now, secrets.randbits(80))
+
+
+def first_message_id(moment: datetime) -> str:
+    """The identifier that no message of *moment* or later is below: a range of time is a range of identifiers."""
+    return _message_id(moment, 0)
+
+
+def _message_id(moment: datetime, random: int) -> str:
+    number = int(moment.timestamp() * 1000) << 80 | random
     return "msg_" + "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -5, -5))

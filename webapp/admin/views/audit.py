@@ -1,0 +1,147 @@
+"""The audit log: who changed what. Nobody changes the log."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from flask import get_template_attribute
+from flask_admin.contrib.sqla.filters import BaseSQLAFilter, FilterEqual, FilterLike
+from markupsafe import Markup
+
+from webapp.admin.model_view import PanelModelView
+from webapp.admin.theme.formatters import time_cell
+from webapp.core.models import AuditEntry
+from webapp.db import db
+
+from .paging import NewestFirst
+
+#: What an action is called in the list.
+ACTIONS = {
+    "create": "created",
+    "change": "changed",
+    "delete": "deleted",
+    "enable": "enabled",
+    "disable": "disabled",
+    "rotate": "gave a new secret to",
+    "vouch": "vouched for",
+    "unvouch": "no longer vouches for",
+    "unlock": "unlocked",
+    "retry": "retried",
+    "cancel": "cancelled",
+    "login": "logged in",
+    "logout": "logged out",
+    "reset": "made a link for a new password for",
+    "end_grace": "ended the old secret of",
+    "verify": "verified",
+}
+_OBJECTS = {
+    "smtp_user": "SMTP user",
+    "api_key": "API key",
+    "credential": "credential",
+    "preference": "setting",
+    "admin": "person",
+    "lock": "address",
+    "domain": "domain",
+    "message": "message",
+}
+
+
+class _Day(BaseSQLAFilter):
+    """A day in UTC."""
+
+    def clean(self, value: str) -> datetime:
+        """Raise `ValueError` unless it is ``YYYY-MM-DD``."""
+        day = date.fromisoformat(value)
+        if not 1970 <= day.year < 9999:
+            raise ValueError(value)
+        return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+class _Since(_Day):
+    def operation(self) -> str:
+        return "on or after"
+
+    def apply(self, query: Any, value: datetime, alias: Any = None) -> Any:
+        return query.filter(self.get_column(alias) >= value)
+
+
+class _Until(_Day):
+    def operation(self) -> str:
+        return "on or before"
+
+    def apply(self, query: Any, value: datetime, alias: Any = None) -> Any:
+        return query.filter(self.get_column(alias) < value + timedelta(days=1))
+
+
+def _cell(name: str) -> Any:
+    def render(_view: Any, _context: Any, entry: AuditEntry, _name: str) -> Markup:
+        words = {"action": ACTIONS.get(entry.action, entry.action), "kind": object_word(entry.object_type)}
+        return get_template_attribute("panel/audit/cells.html", name)(entry, words, told(entry.changes))
+
+    return render
+
+
+def object_word(object_type: str) -> str:
+    """What kind of thing it was, in words."""
+    return _OBJECTS.get(object_type, object_type.replace("_", " "))
+
+
+def told(changes: dict[str, Any]) -> list[tuple[str, str | None, str]]:
+    """Each change as (field, old or None, new), in words."""
+    rows = []
+    for name, value in (changes or {}).items():
+        pair = isinstance(value, list) and len(value) == 2
+        old, new = (value[0], value[1]) if pair else (None, value)
+        rows.append((name.replace("_", " "), _said(old) if pair else None, _said(new)))
+    return rows
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or value in ("", []):
+        return "nothing"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(_said, value))
+    return str(value)
+
+
+class AuditView(NewestFirst, PanelModelView):
+    """``/admin/audit/``"""
+
+    role_to_open = "manager"
+    role_to_change = "owner"
+    domain_scoped = False
+    noun, menu_icon_value = "entry", "history"
+    heading = "Audit log"
+    intro = "Who changed what in this panel and on the command line. Secrets are never written down here."
+    list_template = "panel/newest_first.html"
+    empty_heading = "Nothing was changed yet"
+
+    column_list = ("at", "actor", "action", "changes", "ip")
+    column_labels = {"at": "When", "actor": "Who", "action": "What", "changes": "Details", "ip": "From"}
+    column_formatters = {
+        "at": time_cell,
+        "actor": _cell("actor"),
+        "action": _cell("action"),
+        "changes": _cell("changes"),
+        "ip": _cell("ip"),
+    }
+    column_sortable_list = ()
+    column_searchable_list = ("actor", "label", "action", "object_type")
+    column_filters = (
+        FilterLike(AuditEntry.actor, "Who"),
+        FilterEqual(AuditEntry.action, "What", options=list(ACTIONS.items())),
+        FilterLike(AuditEntry.label, "Name"),
+        _Since(AuditEntry.at, "Date", data_type="datepicker"),
+        _Until(AuditEntry.at, "Date", data_type="datepicker"),
+    )
+    named_filter_urls = True
+
+    def __init__(self) -> None:
+        super().__init__(AuditEntry, db, name="Audit log", endpoint="audit", url="audit")
+
+    def search_placeholder(self) -> str:
+        """What the search looks at."""
+        return "Search who and what"

@@ -1,0 +1,157 @@
+"""The Settings page's two forms, and what each of them changes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from ipaddress import ip_address
+from typing import Any
+
+from wtforms import IntegerField, PasswordField, RadioField, SelectChoice, SelectField, StringField, TextAreaField
+from wtforms.validators import InputRequired, NumberRange, Optional
+
+from webapp.admin.forms import PanelForm
+from webapp.core.rules.relay import RelayTarget
+from webapp.core.services.errors import ServiceError
+from webapp.core.services.preferences import Current
+
+SECURITIES = {
+    "starttls": "STARTTLS, required",
+    "tls": "SSL/TLS from the start",
+    "opportunistic": "STARTTLS where it is offered, else unencrypted",
+}
+#: Direct delivery is a mode, too, but this version has no transport for it: the page says so and doesn't offer it.
+OFFERED = ("capture", "relay")
+_HOST_NAME = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*\.?\Z"
+)
+
+
+class DeliveryForm(PanelForm):
+    """The mode and the relay. The relay's password is never shown again."""
+
+    delivery = RadioField("Delivery", choices=[SelectChoice(mode) for mode in OFFERED], validators=[Optional()])
+    host = StringField(
+        "Host", render_kw={"placeholder": "smtp.example.org", "autocomplete": "off", "spellcheck": "false"}
+    )
+    port = IntegerField(
+        "Port",
+        [Optional(), NumberRange(1, 65535, "Give a port from 1 to 65535.")],
+        render_kw={"inputmode": "numeric", "min": 1, "max": 65535},
+    )
+    security = SelectField("Encryption", choices=[SelectChoice(*one) for one in SECURITIES.items()], default="starttls")
+    username = StringField(
+        "Username", render_kw={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}
+    )
+    password = PasswordField("Password", render_kw={"autocomplete": "new-password"})
+
+    @classmethod
+    def showing(cls, current: Current) -> DeliveryForm:
+        """Filled in with what is in force, but for the password."""
+        relay = current.relay
+        values: dict[str, Any] = {"delivery": current.delivery}
+        if relay:
+            values |= {
+                "host": relay.host,
+                "port": relay.port,
+                "security": relay.security,
+                "username": relay.username or "",
+            }
+        return cls(formdata=None, data=values)
+
+    def changes(self, current: Current, is_fixed: Callable[[str], bool]) -> dict[str, Any]:
+        """What to store. Raise `ServiceError` naming the field."""
+        found: dict[str, Any] = {}
+        if not is_fixed("relay_url"):
+            target = self._target(current.relay)
+            found["relay_url"] = target.url if target else None
+        if not is_fixed("delivery") and self.delivery.data:
+            relay = found.get("relay_url", current.relay)
+            if self.delivery.data == "relay" and not relay:
+                raise ServiceError("Type the relay's host name: mail can't leave without one.", field="host")
+            found["delivery"] = self.delivery.data
+        return found
+
+    def _target(self, stored: RelayTarget | None) -> RelayTarget | None:
+        """The relay that the form describes; None for none. The stored password goes to the stored server only."""
+        host = (self.host.data or "").strip().lower().strip("[]")
+        username = (self.username.data or "").strip()
+        if not host:
+            if username or self.password.data:
+                raise ServiceError("Type the relay's host name.", field="host")
+            return None
+        if not _is_host(host):
+            raise ServiceError("This is not a host name: write it like smtp.example.org.", field="host")
+        if self.port.data is None:
+            raise ServiceError("Type the relay's port, often 587 or 465.", field="port")
+        password = self.password.data or None
+        if password and not username:
+            raise ServiceError("Type the username that goes with the password.", field="username")
+        if username and not password:
+            same = stored and (stored.host, stored.port, stored.username) == (host, self.port.data, username)
+            password = stored.password if stored and same else None
+            if password is None:
+                raise ServiceError(
+                    "Type the password: it is not kept when the host, the port or the username changes.",
+                    field="password",
+                )
+        return RelayTarget(host, self.port.data, self.security.data, username or None, password if username else None)
+
+
+class LockoutForm(PanelForm):
+    """When an address is locked, and which addresses never are."""
+
+    lockout_failures = IntegerField(
+        "Failures before a lock",
+        [InputRequired("Type a number."), NumberRange(1, 1000, "Give a number from 1 to 1000.")],
+        description="Wrong passwords and unknown names. The same wrong password again counts once.",
+        render_kw={"inputmode": "numeric", "min": 1, "max": 1000},
+    )
+    lockout_window = StringField(
+        "Counted within",
+        [InputRequired("Type a duration, such as 15m.")],
+        description="For example 30s, 15m, 12h or 1d.",
+    )
+    lockout_first = StringField("First lock lasts", [InputRequired("Type a duration, such as 5m.")])
+    never_lock = TextAreaField(
+        "Never lock these addresses",
+        description="One address or range a line, such as 192.0.2.10 or 10.0.0.0/8. "
+        "Guessing from there is never stopped, so keep it short.",
+        render_kw={"rows": 4, "spellcheck": "false", "placeholder": "192.0.2.10"},
+    )
+
+    @classmethod
+    def showing(cls, current: Current) -> LockoutForm:
+        """Filled in with what is in force."""
+        return cls(
+            formdata=None,
+            data={
+                "lockout_failures": current.lockout_failures,
+                "lockout_window": short(current.lockout_window),
+                "lockout_first": short(current.lockout_first),
+                "never_lock": "\n".join(map(str, current.never_lock)),
+            },
+        )
+
+    def changes(self) -> dict[str, Any]:
+        """What to store."""
+        names = ("lockout_failures", "lockout_window", "lockout_first", "never_lock")
+        return {name: self[name].data if self[name].data is not None else "" for name in names}
+
+
+def short(duration: timedelta) -> str:
+    """A duration as the field takes it, in the largest unit that leaves no rest: ``15m``, ``90s``."""
+    seconds = round(duration.total_seconds())
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def _is_host(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return bool(_HOST_NAME.match(text))
+    return True

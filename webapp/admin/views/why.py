@@ -1,0 +1,63 @@
+"""Why was it refused? A reference or an address in, plain words out."""
+
+from __future__ import annotations
+
+from flask import flash, redirect, request
+from flask.typing import ResponseReturnValue
+from flask_admin import BaseView, expose
+
+from webapp.admin.base import PanelView
+from webapp.admin.sessions import actor
+from webapp.core.models import utcnow
+from webapp.core.rules.explanations import explain
+from webapp.core.services import locks
+from webapp.core.services.housekeeping import LOGS_KEPT
+from webapp.core.services.why import recent, why
+from webapp.db import db
+
+_LONGEST_QUESTION = 2_000
+
+
+class WhyView(PanelView, BaseView):
+    """``/admin/why/``"""
+
+    domain_scoped = False
+    heading = "Why was it refused?"
+    intro = (
+        "Every refusal carries a reference, such as [ref ABCDEFGHJK]. Paste it here, or the whole error message, "
+        "or the IP address that had trouble."
+    )
+
+    def __init__(self) -> None:
+        super().__init__(name="Why refused?", endpoint="why", url="why", menu_icon_value="help-circle")
+
+    @expose("/")
+    def index(self) -> str:
+        """The question, its answer, and the newest refusals."""
+        question = request.args.get("q", "")[:_LONGEST_QUESTION].strip()
+        session, now = db.session(), utcnow()
+        return self.render(
+            "panel/why/index.html",
+            question=question,
+            answer=why(session, question, now) if question else None,
+            latest=[] if question else recent(session),
+            in_force=locks.in_force(session, now),
+            days_kept=LOGS_KEPT.days,
+            explain=explain,
+        )
+
+    @expose("/unlock", methods=("POST",))
+    def unlock(self) -> ResponseReturnValue:
+        """End the lock of an address."""
+        subject, session = request.form.get("ip", ""), db.session()
+        try:
+            cleared = locks.clear(session, actor(), utcnow(), ip=subject.partition("/")[0])
+        except ValueError:
+            flash("This is not an IP address.", "danger")
+        else:
+            session.commit()
+            if cleared:
+                flash(f"{subject} is unlocked. If it goes on guessing, it is locked again.", "success")
+            else:
+                flash(f"{subject} was not locked any more.", "info")
+        return redirect(self.get_url(".index", q=request.form.get("q") or None), 303)
