@@ -45,7 +45,7 @@ class Browser:
         return answer
 
     def _seen(self, answer: TestResponse) -> TestResponse:
-        if match := _TOKEN.search(answer.get_data(as_text=True)):
+        if answer.mimetype == "text/html" and (match := _TOKEN.search(answer.get_data(as_text=True))):
             self.csrf_token = match[1]
         return answer
 
