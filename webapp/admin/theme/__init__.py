@@ -111,6 +111,5 @@ def utc(moment: datetime) -> datetime:
 def init_theme(app: Flask) -> None:
     """Gives the templates `icon(name)`, `asset(filename)` and the filter `utc`."""
     app.jinja_env.add_extension("jinja2.ext.do")
-    app.jinja_env.add_extension("jinja2.ext.do")
     app.jinja_env.globals.update(icon=icon, asset=asset)
     app.jinja_env.filters["utc"] = utc
