@@ -26,7 +26,13 @@ _FORBIDDEN = re.compile(
     re.IGNORECASE,
 )
 _CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_BROKEN = re.compile("[\x00\ud800-\udfff]")
 _CONTENT_TYPE = re.compile(r"([A-Za-z0-9!#$&^_.+-]{1,60})/([A-Za-z0-9!#$&^_.+-]{1,100})(?:\s*;.*)?\Z", re.DOTALL)
+#: White space with the word after it, which is how a line may be folded (RFC 5322 section 2.2.3).
+_WORD = re.compile(r"[ \t]*[^ \t]+")
+_LINE_LENGTH, _LONGEST_LINE = 78, 998  # RFC 5322 section 2.1.1
+#: No server on the way must convert it, which would break a signature (RFC 6376 section 5.3).
+_SEVEN_BIT = policy.SMTP.clone(cte_type="7bit")
 _SPECIALS = re.compile(r'[()<>@,:;".\[\]\\]')
 
 
@@ -77,7 +83,11 @@ def check_text(field_name: str, value: str, *, what: str | None = None) -> None:
 
 
 def compose(draft: Draft) -> bytes:
-    """Write the message with CRLF line ends. ``Date`` and ``Message-ID`` are added on acceptance."""
+    """Write the message with CRLF line ends. ``Date`` and ``Message-ID`` are added on acceptance.
+
+    Raise ``Refused(INVALID_FIELD)`` for what no message can hold.
+    """
+    _check(draft)
     lines = [_address_header("From", [draft.sender])]
     if draft.to:
         lines.append(_address_header("To", draft.to))
@@ -92,8 +102,22 @@ def compose(draft: Draft) -> bytes:
     return "".join(lines).encode() + _body(draft).as_bytes()
 
 
+def _check(draft: Draft) -> None:
+    for name, mailboxes in (("from", [draft.sender]), ("to", draft.to), ("cc", draft.cc), ("reply_to", draft.reply_to)):
+        for mailbox in mailboxes:
+            check_text(name, mailbox.name)
+    check_text("subject", draft.subject)
+    for name, value in draft.headers.items():
+        check_header(name, value)
+    for attached in draft.attachments:
+        check_text("attachments", attached.filename)
+    for name, text in (("text", draft.text), ("html", draft.html)):
+        if text and _BROKEN.search(text):
+            _refuse(name, f"{name} has characters that can't be sent: remove NUL and broken emoji")
+
+
 def _body(draft: Draft) -> EmailMessage:
-    message = EmailMessage(policy=policy.SMTP)
+    message = EmailMessage(policy=_SEVEN_BIT)
     text = draft.text
     if text is None and draft.html is not None:
         text = html_to_text(draft.html)
@@ -122,9 +146,9 @@ def _address_header(name: str, mailboxes: Sequence[Mailbox]) -> str:
 def _mailbox(mailbox: Mailbox) -> str:
     if not mailbox.name:
         return mailbox.email
-    if not mailbox.name.isascii() or len(mailbox.name) > 200:
+    if not mailbox.name.isascii() or len(mailbox.name) > 200 or "=?" in mailbox.name:
         name = Header(mailbox.name, "utf-8", maxlinelen=60).encode(linesep="\r\n")
-    elif _SPECIALS.search(mailbox.name) or "=?" in mailbox.name:
+    elif _SPECIALS.search(mailbox.name):
         name = '"' + re.sub(r'(["\\])', r"\\\1", mailbox.name) + '"'
     else:
         name = mailbox.name
@@ -132,10 +156,23 @@ def _mailbox(mailbox: Mailbox) -> str:
 
 
 def _text_header(name: str, value: str) -> str:
-    # In ASCII the class only folds, at white space: a long token stays whole.
-    charset = "us-ascii" if value.isascii() and "=?" not in value else "utf-8"
-    folded = Header(value, charset, header_name=name, maxlinelen=76).encode(linesep="\r\n")
-    return f"{name}: {folded}\r\n"
+    if value.isascii() and "=?" not in value:
+        folded = _folded(name, value)
+        if max(map(len, folded.split("\r\n"))) <= _LONGEST_LINE:
+            return folded
+    encoded = Header(value, "utf-8", header_name=name, maxlinelen=76).encode(linesep="\r\n")
+    return f"{name}: {encoded}\r\n"
+
+
+def _folded(name: str, value: str) -> str:
+    """Fold at white space alone, never before the first word: a long token stays whole, and no line is blank."""
+    lines, line = [], f"{name}:"
+    for word in _WORD.findall(" " + value.strip(" \t")):
+        if len(line) + len(word) > _LINE_LENGTH and len(line) > len(name) + 1:
+            lines.append(line)
+            line = ""
+        line += word
+    return "\r\n".join([*lines, line]) + "\r\n"
 
 
 def _refuse(name: str, problem: str) -> None:
