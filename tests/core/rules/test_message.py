@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -81,6 +82,11 @@ def test_from_headers_that_are_one_address_of_ours(value: bytes) -> None:
         b"From: (unended shop@example.com\r\n",
         b"From: shop@example.com\r\n ceo@evil.example\r\n",
         b"From: shop@[127.0.0.1]\r\n",
+        b"From: ceo@evil.example <shop@example.com>\r\n",
+        b"From: shop@exam(x)ple.com\r\n",
+        b"From: =?utf-8?q?ceo=40evil.example?=@example.com\r\n",
+        b"From: sh\xf6p@example.com\r\n",
+        b"From : shop@example.com\r\nFROM:\r\n ceo@evil.example\r\n",
     ],
 )
 def test_from_headers_that_are_not(header: bytes) -> None:
@@ -130,6 +136,32 @@ def test_date_and_message_id_are_added_only_where_missing() -> None:
     assert parsed["date"].datetime == NOW
     assert parsed["message-id"] == "<msg_1@example.com>"
     assert (full.message_id, full.source.lower().count(b"message-id:"), full.source.count(b"Date:")) == ("<a@b>", 1, 1)
+
+
+@pytest.mark.parametrize("empty", [b"", b" ", b"\t\r\n "])
+def test_an_empty_date_or_message_id_is_as_good_as_missing(empty: bytes) -> None:
+    prepared = run(b"From: shop@example.com\r\nMessage-ID:" + empty + b"\r\nDate:" + empty + b"\r\n\r\nx")
+
+    parsed = email.message_from_bytes(prepared.source)
+    assert parsed.get_all("message-id") == ["<msg_1@example.com>"] == [prepared.message_id]
+    assert len(parsed.get_all("date", [])) == 1
+
+
+def test_metadata_in_a_header_may_be_as_long_as_in_a_field() -> None:
+    metadata = {f"{n:02}": "ü" * 1000 for n in range(10)}
+    folded = json.dumps(metadata).replace(", ", ",\r\n ").encode()
+    prepared = run(b"From: shop@example.com\r\nX-Postlatch-Metadata: " + folded + b"\r\n\r\nx")
+
+    assert prepared.controls.metadata == metadata
+
+
+def test_controls_that_are_wrong_or_doubled() -> None:
+    head = b"From: shop@example.com\r\n"
+    assert reason(head + b"X-Postlatch-Tag: a\r\nX-POSTLATCH-TAG: b\r\n\r\n") is Reason.CONTENT_INVALID
+    assert reason(head + b"X-Postlatch-Metadata: [1]\r\n\r\n") is Reason.INVALID_FIELD
+    assert reason(head + b"X-Postlatch-Send-At: tomorrow\r\n\r\n") is Reason.INVALID_FIELD
+    assert reason(head + b"X-Postlatch-Tag: " + b"x" * 101 + b"\r\n\r\n") is Reason.INVALID_FIELD
+    assert run(head + b"X-Postlatch-Tag:\r\n\r\n").controls.tag is None
 
 
 def test_the_body_arrives_untouched() -> None:

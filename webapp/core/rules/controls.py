@@ -19,7 +19,9 @@ LONGEST_TAG = 100
 LONGEST_IDEMPOTENCY_KEY = 256
 FARTHEST_SEND_AT = timedelta(days=30)
 MOST_METADATA, LONGEST_METADATA_KEY, LONGEST_METADATA_VALUE = 50, 100, 1000
-_NUMBER = re.compile(r"\d{1,12}(\.\d{1,9})?\Z")
+_NUMBER = re.compile(r"-?\d{1,12}(\.\d{1,9})?\Z", re.ASCII)
+#: ISO 8601, extended or basic. Digits alone are seconds.
+_DATE = re.compile(r"(\d{4}-|\d{8}T)[0-9TWZ:., +-]+\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +90,12 @@ def check_idempotency_key(value: str) -> str:
 
 def _instant(value: str | float) -> datetime:
     if isinstance(value, str) and not _NUMBER.match(value.strip()):
-        text = value.strip()
-        if len(text) < 10 or "-" not in text[:8]:  # "20260131" is a number to one reader and a date to another
+        text = value.strip().upper()
+        if not _DATE.match(text):
             raise ValueError
         return datetime.fromisoformat(text)
     seconds = float(value)
-    if not math.isfinite(seconds) or seconds < 0:
+    if not math.isfinite(seconds):
         raise ValueError
     return datetime.fromtimestamp(seconds, UTC)
 
@@ -105,10 +107,11 @@ def _metadata_key(key: Any) -> str:
 
 
 def _metadata_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        return json.dumps(value)
+    if isinstance(value, (bool, int, float)):
+        try:
+            value = json.dumps(value)
+        except ValueError:  # an integer of thousands of digits
+            value = "9" * (LONGEST_METADATA_VALUE + 1)
     if value is None:
         return ""
     if not isinstance(value, str):

@@ -19,6 +19,7 @@ from webapp.core.rules.header_fields import (
     Field,
     all_named,
     canonicalise,
+    decoded,
     mailboxes,
     one_mailbox,
     split_header,
@@ -30,6 +31,8 @@ MOST_RECEIVED = 50
 #: Never passed on: blind copies, what only the last server writes, and what was meant for us.
 _DROPPED = frozenset({"bcc", "resent-bcc", "return-path"})
 _CONTROLS = "x-postlatch-"
+#: Metadata of the largest size that is taken, in JSON with every character escaped.
+_LONGEST_CONTROL = 500_000
 _CONTROL_NAMES = frozenset(_CONTROLS + name for name in ("tag", "metadata", "send-at", "idempotency-key"))
 
 
@@ -70,7 +73,7 @@ def prepare(
     sender = _judge_from(fields, domain)
     _judge_others(fields, domain)
     controls = _read_controls(fields, now)
-    kept = [field for field in fields if field.name not in _DROPPED and field.name not in _CONTROL_NAMES]
+    kept = [field for field in fields if _is_kept(field)]
     message_ids = all_named(kept, "message-id")
     message_id = message_ids[0].value[:998] if message_ids else f"<{new_id}@{message_id_host}>"
     added = [_fold(f"Received: {received}")]
@@ -90,6 +93,12 @@ def prepare(
         utf8_headers=smtputf8 and not ascii_head,
         controls=controls,
     )
+
+
+def _is_kept(field: Field) -> bool:
+    if field.name in {"date", "message-id"}:
+        return bool(field.value)  # an empty one is as good as missing
+    return field.name not in _DROPPED and field.name not in _CONTROL_NAMES
 
 
 def _judge_from(fields: list[Field], domain: str) -> Mailbox:
@@ -128,7 +137,7 @@ def _read_controls(fields: list[Field], now: datetime) -> Controls:
         if field.name in _CONTROL_NAMES:
             if field.name in values:
                 raise Refused(Reason.CONTENT_INVALID, problem=f"its header {field.name} stands there more than once")
-            values[field.name] = field.text
+            values[field.name] = decoded(field.legible, _LONGEST_CONTROL)
     tag, metadata, send_at, key = (
         values.get(_CONTROLS + name) for name in ("tag", "metadata", "send-at", "idempotency-key")
     )
