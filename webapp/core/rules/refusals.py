@@ -16,6 +16,8 @@ REFERENCE_ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 REFERENCE_LENGTH = 10
 #: No-code platforms cut a longer error message.
 HTTP_MESSAGE_LENGTH = 250
+#: A problem is our own sentence, which says what to do at its end; other details are the client's texts.
+_LENGTHS = {"problem": 220}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,7 @@ class Refused(Exception):  # noqa: N818 - an answer, not an error of ours
         self.cause = cause or reason.answer.code
         self.trace = trace or {}
         self.reference = reference or new_reference()
-        self.details = {name: printable(value) for name, value in details.items()}
+        self.details = {name: printable(value, _LENGTHS.get(name, 100)) for name, value in details.items()}
         super().__init__(self.sentence)
 
     @property
