@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webapp.core.rules.addresses import AddressError, Mailbox, domain_name, parse_address, split_address_list
+from webapp.core.rules.addresses import (
+    AddressError,
+    Mailbox,
+    domain_name,
+    outside_quotes,
+    parse_address,
+    parse_mailbox,
+    split_address_list,
+)
 
 
 @pytest.mark.parametrize(
@@ -59,6 +67,46 @@ def test_lists_as_people_write_them() -> None:
     ]
     with pytest.raises(AddressError, match="not an address"):
         split_address_list("a@x.org, nobody")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("j@x.org", Mailbox("j@x.org")),
+        (" <j@x.org> ", Mailbox("j@x.org")),
+        ('"Doe, J" <j@x.org>', Mailbox("j@x.org", "Doe, J")),
+        ("Doe, J <j@x.org>", Mailbox("j@x.org", "Doe, J")),
+        ("J @ X <j@x.org>", Mailbox("j@x.org", "J @ X")),
+        ('"a@x.org, b" <j@x.org>', Mailbox("j@x.org", "a@x.org, b")),
+    ],
+)
+def test_one_mailbox(text: str, expected: Mailbox) -> None:
+    assert parse_mailbox(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "<>", "J <>", "a@x.org, b@x.org", "a@x.org, B <b@x.org>", "A <a@x.org>, B <b@x.org>", '"a <j@x.org>',
+        "A <a@x.org> <b@x.org>", "a@x.org; B <b@x.org>", "a@x.org\nB <b@x.org>",
+    ],
+)  # fmt: skip
+def test_what_is_not_one_mailbox(text: str) -> None:
+    with pytest.raises(AddressError):
+        parse_mailbox(text)
+
+
+def test_what_stands_outside_quotes() -> None:
+    assert outside_quotes(r'a "b \" c\\" d "e"') == "a  d "
+    for text in ('"', r'a "b\"', '"\\'):
+        with pytest.raises(AddressError):
+            outside_quotes(text)
+
+
+def test_an_address_is_measured_as_it_is_sent() -> None:
+    domain = ".".join(["ü" * 40] * 4) + ".example"
+    with pytest.raises(AddressError, match="too long"):
+        parse_address(f"{'x' * 60}@{domain}")
 
 
 @pytest.mark.parametrize("text", ["Example.COM", "example.com.", " example.com "])

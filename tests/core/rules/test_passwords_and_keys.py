@@ -11,7 +11,8 @@ from webapp.core.rules.passwords import generate_password, password_problems
 
 
 @pytest.mark.parametrize(
-    "password", ["Abcdefg!", " Abcde ! ", "Ächtung€", "Ж" * 7 + "-", "A" + "b" * 126 + "?", "A😀bcdefg"]
+    "password",
+    ["Abcdefg!", " Abcde ! ", "Ächtung€", "Ж" * 7 + "-", "A" + "b" * 126 + "?", "A😀bcdefg", "A\U0001fae8bcdefg"],
 )
 def test_passwords_that_meet_the_rule(password: str) -> None:
     assert password_problems(password) == []
@@ -24,6 +25,9 @@ def test_passwords_that_meet_the_rule(password: str) -> None:
         ("abcdefg!", "capital"),
         ("Abcdefgh", "special"),
         ("Abcd efgh", "special"),
+        ("Abcd\u00a0efgh", "special"),
+        ("Abcd\u200befgh", "special"),
+        ("Abcdefg²", "special"),
         ("Abcdefg\t", "control"),
         ("Abcdefg!\x7f", "control"),
         ("Abcdefg!\ud800", "control"),

@@ -49,4 +49,6 @@ def generate_password() -> str:
 
 
 def _is_special(character: str) -> bool:
-    return unicodedata.category(character)[0] not in "LNCZ" and not character.isspace()
+    # What Unicode had not assigned when this Python was made counts: it is a new emoji, as a rule.
+    category = unicodedata.category(character)
+    return category[0] not in "LNZ" and category not in {"Cc", "Cf", "Cs"} and not character.isspace()
