@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webapp.core.rules.networks import NetworkError, allowed, lock_subject, parse_networks
+from webapp.core.rules.networks import NetworkError, allowed, is_everything, lock_subject, normalise_ip, parse_networks
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,10 @@ from webapp.core.rules.networks import NetworkError, allowed, lock_subject, pars
         ("::ffff:192.0.2.1", ["192.0.2.1/32"]),
         ("::ffff:192.0.2.0/120", ["192.0.2.0/24"]),
         ("10.0.0.0 - 10.0.0.3", ["10.0.0.0/30"]),
+        ("10.0.0.0 – 10.0.0.3", ["10.0.0.0/30"]),
+        ("10.0.0.0/255.255.255.0", ["10.0.0.0/24"]),
+        ("2001:db8::-2001:db8::ffff", ["2001:db8::/112"]),
+        ("# nobody\n\n10.0.0.1;# me", ["10.0.0.1/32"]),
         ("0.0.0.0/0", ["0.0.0.0/0"]),
     ],
 )
@@ -38,6 +42,10 @@ def test_what_is_read(text: str, expected: list[str]) -> None:
         ("10.0.0.9-10.0.0.1", 1),
         ("10.0.0.1-::1", 1),
         ("1/2/3", 1),
+        ("010.0.0.1", 1),
+        ("10.0.0.*", 1),
+        ("10.0.0.1\n" + "x" * 500, 2),
+        ("\ud800", 1),
         ("10.0.0.1\r\n\r\nfoo.example", 3),
     ],
 )
@@ -46,6 +54,7 @@ def test_nonsense_is_named_by_its_line(text: str, line: int) -> None:
         parse_networks(text)
     assert caught.value.line == line
     assert str(caught.value).startswith(f"Line {line}: ")
+    assert len(str(caught.value).encode()) < 120
 
 
 def test_too_long_a_list_is_refused() -> None:
@@ -59,6 +68,25 @@ def test_who_is_allowed() -> None:
     assert allowed("2001:db8::5", ["10.0.0.0/8", "2001:db8::/64"])
     assert not allowed("198.51.100.1", ["192.0.2.0/24"])
     assert not allowed("nonsense", ["0.0.0.0/0"])
+
+
+def test_an_address_is_read_in_its_one_form() -> None:
+    assert [str(normalise_ip(text)) for text in ("::ffff:192.0.2.1", " 192.0.2.1 ", "FE80::1%eth0")] == [
+        "192.0.2.1",
+        "192.0.2.1",
+        "fe80::1",
+    ]
+    for text in ("", "localhost", "1.2.3", "01.2.3.4", "1.2.3.4/32"):
+        with pytest.raises(ValueError, match="does not appear"):
+            normalise_ip(text)
+
+
+def test_a_list_that_locks_nobody_out() -> None:
+    assert [is_everything(network) for network in parse_networks("0.0.0.0-255.255.255.255 ::/0 10.0.0.0/8")] == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_a_lock_holds_an_ipv6_network() -> None:

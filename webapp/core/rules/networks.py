@@ -14,11 +14,13 @@ from ipaddress import (
     summarize_address_range,
 )
 
+from webapp.core.rules.refusals import printable
+
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 MOST_ENTRIES = 500
 _SEPARATORS = re.compile(r"[,;\s]+")
-_RANGE = re.compile(r"\s*-\s*")
+_RANGE = re.compile(r"\s*[-\u2013]\s*")  # word processors make a dash of a hyphen
 _MAPPED = IPv6Network("::ffff:0:0/96")
 
 
@@ -42,7 +44,7 @@ def parse_networks(text: str) -> tuple[Network, ...]:
             for network in _entry(number, entry) if entry else ():
                 found[network] = None
                 if len(found) > MOST_ENTRIES:
-                    raise NetworkError(number, entry[:60], f"is one too many: at most {MOST_ENTRIES} entries")
+                    raise NetworkError(number, printable(entry, 60), f"is one too many: at most {MOST_ENTRIES} entries")
     return tuple(found)
 
 
@@ -78,7 +80,6 @@ def is_everything(network: Network) -> bool:
 
 
 def _entry(line: int, entry: str) -> Iterator[Network]:
-    shown = entry if len(entry) <= 60 else entry[:59] + "…"
     try:
         if "/" in entry:
             yield _unmapped(ip_network(entry, strict=False))
@@ -88,7 +89,7 @@ def _entry(line: int, entry: str) -> Iterator[Network]:
         else:
             yield ip_network(normalise_ip(entry))
     except (ValueError, TypeError):
-        raise NetworkError(line, shown, "is not an IP address or range") from None
+        raise NetworkError(line, printable(entry, 60), "is not an IP address or range") from None
 
 
 def _unmapped(network: Network) -> Network:
