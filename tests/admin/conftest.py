@@ -16,6 +16,7 @@ from webapp.core.services import admins
 from webapp.core.services.audit import COMMAND_LINE
 
 PASSWORD = "Correct-Horse!"
+_FORM = re.compile(r'<form[^>]*method="post".*?</form>', re.DOTALL)
 _TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
 
 
@@ -45,7 +46,12 @@ class Browser:
         return answer
 
     def _seen(self, answer: TestResponse) -> TestResponse:
-        if answer.mimetype == "text/html" and (match := _TOKEN.search(answer.get_data(as_text=True))):
+        if answer.mimetype != "text/html":
+            return answer
+        page = answer.get_data(as_text=True)
+        for form in _FORM.findall(page):
+            assert _TOKEN.search(form), f"a form without a CSRF token: {form[:200]}"
+        if match := _TOKEN.search(page):
             self.csrf_token = match[1]
         return answer
 

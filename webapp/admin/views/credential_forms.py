@@ -50,6 +50,9 @@ def _check_typed(form: BaseForm, field: NewPasswordField) -> None:
         raise ValidationError(" ".join(problems))
 
 
+_check_typed.field_flags = {"required": True}  # where it is shown at all, it is not optional
+
+
 class RotateKeyForm(PanelForm):
     """How long the old secret works on."""
 

@@ -18,16 +18,15 @@ from webapp.admin.model_view import PanelModelView
 from webapp.admin.scope import ARGUMENT
 from webapp.admin.sessions import actor
 from webapp.admin.theme.formatters import time_cell
-from webapp.admin.theme.row_actions import ModalRowAction, PostRowAction
 from webapp.app import gateway_of
 from webapp.core.models import CredentialRow, Domain
 from webapp.core.services import domains
 from webapp.db import db
 
 
-def _state(_view: Any, _context: Any, domain: Domain, _name: str) -> Markup:
+def _state(view: DomainView, _context: Any, domain: Domain, _name: str) -> Markup:
     mode = gateway_of().preferences.current().delivery
-    return get_template_attribute("panel/domains/cells.html", "state")(domain, mode)
+    return get_template_attribute("panel/domains/cells.html", "state")(domain, mode, view, may("owner"))
 
 
 def _credentials(view: DomainView, _context: Any, domain: Domain, _name: str) -> Markup:
@@ -58,25 +57,6 @@ class DomainView(PanelModelView):
     column_sortable_list = ("name", "created_at")
     column_searchable_list = ("name",)
     column_default_sort = "name"
-    column_extra_row_actions = [
-        ModalRowAction("domains.record", icon="clipboard-check", title="DNS record"),
-        PostRowAction(
-            "domains.vouch",
-            icon="shield-check",
-            title="Vouch for this domain",
-            confirm="You say that this domain is yours to send from. Its mail then leaves without DNS proof.",
-            confirm_button="Vouch",
-            visible=lambda domain: may("owner") and not domain.vouched_at,
-        ),
-        PostRowAction(
-            "domains.withdraw",
-            icon="ban",
-            title="Withdraw the vouching",
-            confirm="Unless its DNS record was found, its mail is then refused wherever mail leaves this server.",
-            confirm_button="Withdraw",
-            visible=lambda domain: may("owner") and domain.vouched_at,
-        ),
-    ]
     create_columns = ("name", "vouch")
     create_fields = {
         "vouch": BooleanField(

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from flask import get_template_attribute, request
 from flask.typing import ResponseReturnValue
 from flask_admin import expose
+from flask_admin.model.template import BaseListRowAction
 from markupsafe import Markup
 from wtforms import RadioField, SelectChoice
 from wtforms.validators import InputRequired
@@ -39,6 +40,18 @@ class Invitation(NamedTuple):
 
 def _is_me(admin: Admin) -> bool:
     return admin.id == current_admin().id
+
+
+class _OnOthers(BaseListRowAction):
+    """A row action that one's own row doesn't show, because the server would refuse it."""
+
+    def __init__(self, action: BaseListRowAction) -> None:
+        super().__init__(title=action.title)
+        self._action = action
+
+    def render(self, context: Any, row_id: str, row: Admin) -> Any:
+        """Nothing for oneself."""
+        return "" if _is_me(row) else self._action.render(context, row_id, row)
 
 
 def _who(_view: Any, _context: Any, admin: Admin, _name: str) -> Markup:
@@ -82,15 +95,13 @@ class PeopleView(PanelModelView):
     column_sortable_list = ("email", "role", "last_login_at", "created_at")
     column_default_sort = "email"
     column_extra_row_actions = [
-        ModalRowAction(
-            "people.reset", icon="link", title="Link for a new password", visible=lambda admin: not _is_me(admin)
-        ),
+        ModalRowAction("people.reset", icon="link", title="Link for a new password"),
         PostRowAction(
             "people.disable",
             icon="ban",
             title="Disable",
             confirm="They are logged out at once and can't log in again until you enable them.",
-            visible=lambda admin: not admin.disabled_at and not _is_me(admin),
+            visible=lambda admin: not admin.disabled_at,
         ),
         PostRowAction("people.enable", icon="player-play", title="Enable", visible=lambda admin: admin.disabled_at),
     ]
@@ -103,6 +114,10 @@ class PeopleView(PanelModelView):
 
     def __init__(self) -> None:
         super().__init__(Admin, db, name="People", endpoint="people", url="people")
+
+    def get_list_row_actions(self) -> list[BaseListRowAction]:
+        """Flask-Admin's hook: what one does to others only."""
+        return [_OnOthers(action) for action in super().get_list_row_actions()]
 
     def create_row(self, form: Any) -> Invitation:
         """Add somebody without a password, and make their link."""
