@@ -71,4 +71,6 @@ def _reversed(answer: tuple[Status, int, str]) -> tuple[Status, str, int]:
 def rows(page: str) -> list[str]:
     """The text of each row of the page's first list."""
     found = re.findall(r"<tr>(.*?)</tr>", page, re.DOTALL)
-    return [re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", row)).strip() for row in found if "<td" in row]
+    return [
+        re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", row.replace("<wbr>", ""))).strip() for row in found if "<td" in row
+    ]

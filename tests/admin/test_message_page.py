@@ -212,7 +212,7 @@ def test_a_message_whose_content_is_gone_still_tells_its_story(
         session.execute(delete(MessageSource))
     page = page_of(viewer, message_id)
     assert "no longer kept" in page
-    assert "ann@example.org" in page
+    assert any("ann@example.org" in row for row in rows(page))
     assert viewer.get(f"/admin/messages/{message_id}/source").status_code == 404
 
 

@@ -127,7 +127,8 @@ def _read() -> Current:
 
 def _facts(settings: Settings) -> list[tuple[str, str, str]]:
     """What only the server's own configuration changes: name, value, variable."""
-    smtp = settings.smtp_endpoint
+    smtp, dialect = settings.smtp_endpoint, gateway_of().database.engine.dialect
+    version = getattr(dialect, "server_version_info", None) or ()
     ports = [f"{smtp.starttls_port} (STARTTLS)"] if smtp.starttls_port else []
     ports += [f"{smtp.tls_port} (SSL/TLS)"] if smtp.tls_port else []
     return [
@@ -144,7 +145,7 @@ def _facts(settings: Settings) -> list[tuple[str, str, str]]:
         ("Name of this server", settings.hostname, "POSTLATCH_HOSTNAME"),
         ("Programs connect to", f"{smtp.host}, port {' or '.join(ports)}", "POSTLATCH_PUBLIC_SMTP"),
         ("Panel and API", settings.base_url, "POSTLATCH_PUBLIC_URL"),
-        ("Database", gateway_of().database.engine.dialect.name, "POSTLATCH_DATABASE_URL"),
+        ("Database", f"{dialect.name} {'.'.join(map(str, version))}", "POSTLATCH_DATABASE_URL"),
         ("Versions", f"Python {platform.python_version()}, Flask-Admin {flask_admin.__version__}", ""),
     ]
 

@@ -46,11 +46,17 @@ class DeliveryForm(PanelForm):
     )
     password = PasswordField("Password", render_kw={"autocomplete": "new-password"})
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in (self.host, self.port, self.security):  # a relay needs them; without one they may be empty
+            field.flags.required = True
+            field.render_kw = {**(field.render_kw or {}), "required": False}
+
     @classmethod
     def showing(cls, current: Current) -> DeliveryForm:
         """Filled in with what is in force, but for the password."""
         relay = current.relay
-        values: dict[str, Any] = {"delivery": current.delivery}
+        values: dict[str, Any] = {"delivery": current.delivery, "port": 587}
         if relay:
             values |= {
                 "host": relay.host,
@@ -113,7 +119,11 @@ class LockoutForm(PanelForm):
         [InputRequired("Type a duration, such as 15m.")],
         description="For example 30s, 15m, 12h or 1d.",
     )
-    lockout_first = StringField("First lock lasts", [InputRequired("Type a duration, such as 5m.")])
+    lockout_first = StringField(
+        "First lock lasts",
+        [InputRequired("Type a duration, such as 5m.")],
+        description="For example 5m or 1h.",
+    )
     never_lock = TextAreaField(
         "Never lock these addresses",
         description="One address or range a line, such as 192.0.2.10 or 10.0.0.0/8. "
