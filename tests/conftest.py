@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
@@ -12,10 +13,11 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask_migrate import upgrade
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import NullPool, create_engine, text
 
 from tests.support import needs, postgres
 from webapp import create_app, gateway_of
+from webapp.core.models import Base
 from webapp.core.services.gateway import Gateway
 from webapp.settings import Settings
 
@@ -57,21 +59,56 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line(f"Not tested, because this machine lacks: {told}", yellow=True)
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of an empty database: each test that asks for it runs on SQLite and on PostgreSQL."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'postlatch.db'}"
-        return
-    url = needs.postgresql(os.environ.get(_POSTGRES_URL))
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file that the real migrations made, to be copied: once a run instead of once a test."""
+    path = tmp_path_factory.mktemp("template") / "postlatch.db"
+    _migrate(f"sqlite:///{path}", path.parent)
+    return path
+
+
+@pytest.fixture(scope="session")
+def migrated_postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL database that the real migrations made, to be emptied before each test."""
+    server = create_engine(needs.postgresql(os.environ.get(_POSTGRES_URL)), isolation_level="AUTOCOMMIT")
     name = f"postlatch_test_{uuid.uuid4().hex[:12]}"
-    server = create_engine(make_url(url), isolation_level="AUTOCOMMIT")
     with server.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
-    yield make_url(url).set(database=name).render_as_string(hide_password=False)
+    url = server.url.set(database=name).render_as_string(hide_password=False)
+    _migrate(url, tmp_path_factory.mktemp("template"))
+    yield url
     with server.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     server.dispose()
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a migrated, empty database: each test that asks for it runs on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        path = tmp_path / "postlatch.db"
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), path)
+        return f"sqlite:///{path}"
+    url: str = request.getfixturevalue("migrated_postgresql")
+    _empty(url)
+    return url
+
+
+def _empty(url: str) -> None:
+    """Empty all tables of a PostgreSQL database, whatever a test before has left open in it."""
+    engine = create_engine(url, poolclass=NullPool)
+    tables = ", ".join(table.name for table in Base.metadata.sorted_tables)
+    with engine.begin() as connection:
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        connection.execute(text(f"{others} AND pid != pg_backend_pid()"))
+        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+
+
+def _migrate(url: str, data_dir: Path) -> None:
+    app = create_app(Settings(_env_file=None, data_dir=data_dir, database_url=url))
+    with app.app_context():
+        upgrade()
+    gateway_of(app).close()
 
 
 @pytest.fixture
@@ -95,14 +132,12 @@ def make_settings(tmp_path: Path, database_url: str) -> Callable[..., Settings]:
 
 @pytest.fixture
 def make_app(make_settings: Callable[..., Settings]) -> Iterator[Callable[..., Flask]]:
-    """Apps on the test's database, migrated by the real migrations; keyword arguments are settings."""
+    """Apps on the test's database; keyword arguments are settings."""
     made: list[Gateway] = []
 
     def make(**overrides: Any) -> Flask:
         app = create_app(make_settings(**overrides))
         made.append(gateway_of(app))
-        with app.app_context():
-            upgrade()
         return app
 
     yield make
