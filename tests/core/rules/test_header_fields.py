@@ -110,6 +110,13 @@ def test_a_mailbox_files_first_line_is_dropped() -> None:
     assert body == b"\r\nbody\r\n"
 
 
+def test_blanks_before_a_colon_are_dropped_so_that_all_readers_see_a_header() -> None:
+    fields, body = split_header(b"From \t: a@b.c\r\nX-A : b :c\r\n\r\nZ : body\r\n")
+
+    assert [field.raw for field in fields] == [b"From: a@b.c\r\n", b"X-A: b :c\r\n"]
+    assert body == b"\r\nZ : body\r\n"
+
+
 @given(st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"\0", b"a", b".", b"\x0b", b"\x85"]), max_size=30))
 def test_a_canonical_message_has_one_kind_of_line_end(parts: list[bytes]) -> None:
     source = b"".join(parts)

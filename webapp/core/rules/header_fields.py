@@ -17,7 +17,7 @@ from webapp.core.rules.refusals import Reason, Refused
 #: Octets of header section; real ones have a few thousand.
 LONGEST_HEADER_SECTION = 256 * 1024
 #: A field with its folded lines, in a canonical message (RFC 5322 section 2.2, with the blank before the colon of 4.5).
-_FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:[^\r]*+\r\n(?:[ \t][^\r]*+\r\n)*+")
+_FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+(:[^\r]*+\r\n(?:[ \t][^\r]*+\r\n)*+)")
 _MAILBOX_FILE_LINE = re.compile(rb"From [^\r]*+\r\n")
 _LIST_ITEM = re.compile(r'(?:"(?:[^"\\]|\\.)*+"|[^",])++', re.DOTALL)
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
@@ -70,7 +70,8 @@ def split_header(source: bytes) -> tuple[list[Field], bytes]:
     """Split a canonical message into its fields and its body, which starts with the empty line.
 
     Where a line is no header field, the body starts, and gets the empty line that was missing; a leading ``From ``
-    line of a mailbox file is dropped. Raise ``Refused(CONTENT_INVALID)`` for an endless header section.
+    line of a mailbox file is dropped. So are blanks before a colon: some readers take such a line for the body's first,
+    and would not see the fields that we judge. Raise ``Refused(CONTENT_INVALID)`` for an endless header section.
     """
     end = 0 if source.startswith(b"\r\n") else source.find(b"\r\n\r\n") + 2
     if end == 1:  # not found: header lines only, or none
@@ -79,10 +80,10 @@ def split_header(source: bytes) -> tuple[list[Field], bytes]:
     if len(section) > LONGEST_HEADER_SECTION:
         raise Refused(Reason.CONTENT_INVALID, problem="its header is longer than 256 KB")
     fields: list[Field] = []
-    skipped = _MAILBOX_FILE_LINE.match(section)
+    skipped = None if _FIELD.match(section) else _MAILBOX_FILE_LINE.match(section)
     at = skipped.end() if skipped else 0
     while match := _FIELD.match(section, at):
-        fields.append(Field(match[1].decode("ascii").lower(), match[0]))
+        fields.append(Field(match[1].decode("ascii").lower(), match[1] + match[2]))
         at = match.end()
     if at < len(section):
         return fields, b"\r\n" + section[at:] + body
