@@ -20,7 +20,7 @@ RECEIVED = "from printer (192.0.2.1) by mail.example.net with ESMTPSA id msg_1; 
 ATOMS = [
     b"From", b"from", b":", b" ", b"\t", b"\r\n", b"\n", b"\r", b"\0", b"shop@example.com", b"x@evil.example", b"<",
     b'"', b"\\", b"(", b")", b",", b"Sender", b"Bcc", b"Subject", b"=?utf-8?q?", b"?=", b"\xff", b"X-Postlatch-Tag",
-    b"\r\n\r\n", b"Date", b"Message-ID", b"\x0b",
+    b"\r\n\r\n", b"Date", b"Message-ID", b"\x0b", b">",
 ]  # fmt: skip
 
 
