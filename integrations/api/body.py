@@ -5,13 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from integrations.api.forms import CHARSETS, Files, Pairs, fields_of, read_multipart, read_urlencoded
 from integrations.api.json_text import parse_json, storable
 from webapp.core.rules.refusals import Reason, Refused, printable
+from webapp.settings import Settings
 
 _EMPTY: tuple[object, ...] = (None, "", [], {})
 _EXAMPLE = '{"from": "…", "to": "…"}'
+
+#: What a request may weigh beside its message, in octets.
+_OVERHEAD = 1024 * 1024
+
+
+def largest_body(settings: Settings) -> int:
+    """The largest request, in octets: base64 in a form weighs half as much again as what is in it."""
+    return settings.max_message_bytes * 3 // 2 + _OVERHEAD
 
 
 def read_body(request: Request, *, limit: int) -> tuple[dict[str, Any], Files]:
@@ -19,11 +29,13 @@ def read_body(request: Request, *, limit: int) -> tuple[dict[str, Any], Files]:
 
     Raise `Refused`: BAD_REQUEST, UNSUPPORTED_TYPE, INVALID_FIELD; Werkzeug's 413.
     """
-    request.max_content_length = limit
+    request.max_content_length = limit + 1
     if request.headers.get("Content-Encoding", "identity").strip().lower() not in {"identity", ""}:
         raise Refused(Reason.UNSUPPORTED_TYPE, cause="content_encoding")
     read = _reader(request)
     data = request.get_data(cache=False)
+    if len(data) > limit:  # of a chunked body Werkzeug gives the beginning, and says nothing
+        raise RequestEntityTooLarge
     if not data.strip():
         raise Refused(Reason.BAD_REQUEST, problem=f"the body is empty; send a JSON object such as {_EXAMPLE}")
     fields, files = read(data)

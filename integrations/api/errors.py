@@ -7,6 +7,7 @@ from flask import Blueprint, Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from integrations.api.access import peer
+from integrations.api.body import largest_body
 from integrations.api.linger import discard_body
 from integrations.api.replies import refusal
 from webapp.core.database import UNAVAILABLE
@@ -24,7 +25,7 @@ def register(blueprint: Blueprint, gateway: Gateway) -> None:
     def refused(error: Refused) -> Response:
         credential = g.get("credential")
         gateway.refuse(error, peer(settings), credential=credential, name=g.get("presented"))
-        discard_body(request, most=2 * settings.max_message_bytes, known=credential is not None)
+        discard_body(request, most=2 * largest_body(settings), known=credential is not None)
         return refusal(error)
 
     @blueprint.errorhandler(HTTPException)

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, request
 
 from integrations.api import coerce
 from integrations.api.access import credential, peer
-from integrations.api.body import read_body
+from integrations.api.body import largest_body, read_body
 from integrations.api.forms import Files
 from integrations.api.replies import reply
 from integrations.api.schemas import Receipt, SendRequest
@@ -19,16 +19,13 @@ from webapp.core.rules.refusals import Reason, Refused, printable
 from webapp.core.rules.submission import Submission
 from webapp.core.services.gateway import Gateway
 
-#: What a request may weigh more than its message, in octets; base64 in a form weighs half as much again.
-_OVERHEAD = 1024 * 1024
-
 
 def register(blueprint: Blueprint, gateway: Gateway) -> None:
     """Add the endpoint."""
 
     @blueprint.post("/send")
     def send() -> Response:
-        fields, files = read_body(request, limit=gateway.settings.max_message_bytes * 3 // 2 + _OVERHEAD)
+        fields, files = read_body(request, limit=largest_body(gateway.settings))
         wanted = SendRequest.read(_with_header_key(_with_files(fields, files)))
         if not wanted.recipients:
             raise Refused(Reason.NO_RECIPIENTS, field="to")
