@@ -21,7 +21,7 @@ from webapp.core.rules.refusals import Reason, Refused
 LONGEST_VALUE = 998
 _NAME = re.compile(r"[!-9;-~]{1,76}\Z")  # RFC 5322 section 2.2
 _FORBIDDEN = re.compile(
-    r"(?:from|sender|to|cc|bcc|reply-to|return-path|received|dkim-signature|message-id|subject|date"
+    r"(?:from|sender|to|cc|bcc|reply-to|return-path|received|dkim-signature|message-id|subject"
     r"|mime-.*|content-.*|resent-.*|x-postlatch-.*)\Z",
     re.IGNORECASE,
 )
