@@ -33,9 +33,7 @@ def read_body(request: Request, *, limit: int) -> tuple[dict[str, Any], Files]:
     if request.headers.get("Content-Encoding", "identity").strip().lower() not in {"identity", ""}:
         raise Refused(Reason.UNSUPPORTED_TYPE, cause="content_encoding")
     read = _reader(request)
-    data = request.get_data(cache=False)
-    if len(data) > limit:  # of a chunked body Werkzeug gives the beginning, and says nothing
-        raise RequestEntityTooLarge
+    data = _octets(request, limit)
     if not data.strip():
         raise Refused(Reason.BAD_REQUEST, problem=f"the body is empty; send a JSON object such as {_EXAMPLE}")
     fields, files = read(data)
@@ -45,6 +43,25 @@ def read_body(request: Request, *, limit: int) -> tuple[dict[str, Any], Files]:
             problem = f"{shown} has characters that can't be sent: remove NUL and broken emoji"
             raise Refused(Reason.INVALID_FIELD, field=shown, problem=problem)
     return {name: value for name, value in fields.items() if value not in _EMPTY}, files
+
+
+def _octets(request: Request, limit: int) -> bytes:
+    """The whole body. One that broke off is refused: what came of it may read as a whole message."""
+    try:
+        data = request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        raise
+    except Exception as error:  # what the server in front calls it: a broken chunk, a lost connection
+        raise _broken_off() from error
+    if len(data) > limit:  # of a chunked body Werkzeug gives the beginning, and says nothing
+        raise RequestEntityTooLarge
+    if len(data) < (request.content_length or 0):
+        raise _broken_off()
+    return data
+
+
+def _broken_off() -> Refused:
+    return Refused(Reason.BAD_REQUEST, cause="body_broke_off", problem="its body broke off; send it again")
 
 
 def _reader(request: Request) -> Any:

@@ -82,7 +82,7 @@ values = st.recursive(
 #: What may stand in a header, mostly: else hardly a message would be taken.
 lines = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=120) | texts
 usually = settings(
-    max_examples=120,
+    max_examples=50,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
