@@ -92,7 +92,12 @@ def setup(token: str) -> ResponseReturnValue:
         except ServiceError as error:
             db.session.rollback()
             show_error(form, error)
-    page = render_template("panel/setup.html", form=form, person=person)
+    page = render_template(
+        "auth/reset.html" if person else "auth/setup.html",
+        email=person.email if person else form.email.data,
+        error=" ".join(form.form_errors),
+        errors=form.errors,
+    )
     return page, 422 if form.errors else 200
 
 
@@ -104,7 +109,11 @@ def _use(link: OneTimeLink, form: PanelForm) -> ResponseReturnValue:
 
 def _login_page(form: LoginForm, refused: Refused | None) -> ResponseReturnValue:
     page = render_template(
-        "panel/login.html", form=form, refused=refused, nobody_yet=not admins.any_admin(db.session())
+        "panel/login.html",
+        email=form.email.data,
+        error=refused.http_message if refused else None,
+        errors=form.errors,
+        nobody_yet=not admins.any_admin(db.session()),
     )
     response = make_response(page)
     if form.errors:
