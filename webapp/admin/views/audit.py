@@ -45,6 +45,17 @@ _OBJECTS = {
     "domain": "domain",
     "message": "message",
 }
+#: What people do for themselves: whom it is about is said already.
+_OWN = {"login", "logout"}
+#: The settings, as the Settings page calls them.
+_SETTINGS = {
+    "delivery": "how mail leaves",
+    "relay_url": "relay server",
+    "lockout_failures": "failures before a lock",
+    "lockout_window": "time within which failures count",
+    "lockout_first": "length of the first lock",
+    "never_lock": "addresses that are never locked",
+}
 
 
 class _Day(BaseSQLAFilter):
@@ -77,6 +88,9 @@ class _Until(_Day):
 def _cell(name: str) -> Any:
     def render(_view: Any, _context: Any, entry: AuditEntry, _name: str) -> Markup:
         words = {"action": ACTIONS.get(entry.action, entry.action), "kind": object_word(entry.object_type)}
+        words["label"] = _SETTINGS.get(entry.label, entry.label) if entry.object_type == "preference" else entry.label
+        if entry.action in _OWN and entry.label == entry.actor:
+            words |= {"kind": "", "label": ""}
         return get_template_attribute("panel/audit/cells.html", name)(entry, words, told(entry.changes))
 
     return render
