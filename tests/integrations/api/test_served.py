@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -142,3 +144,47 @@ def test_the_log_explains_a_reference(client: Client) -> None:
     _, said = client.post(letter(to="nobody"))
     told = client.stack.flask("why", said["error"]["message"])
     assert "invalid_field" in json.dumps(told)
+
+
+def by_hand(client: Client, head: str, body: bytes = b"", content_type: str = "application/json") -> tuple[int, Any]:
+    """Write a request as it stands, and end the sending side: the status and the answer's JSON."""
+    with socket.create_connection(("127.0.0.1", client.stack.http_port), timeout=30) as connection:
+        usual = f"Host: localhost\r\nX-API-Key: {client.key}\r\nContent-Type: {content_type}\r\n\r\n"
+        connection.sendall(f"POST /v1/send HTTP/1.1\r\n{head}{usual}".encode() + body)
+        connection.shutdown(socket.SHUT_WR)
+        answer = HTTPResponse(connection)
+        answer.begin()
+        return answer.status, json.loads(answer.read())
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/x-www-form-urlencoded"])
+def test_a_body_that_breaks_off_is_no_message(client: Client, content_type: str) -> None:
+    """What came may read as a whole message, one that ends too early."""
+    body = letter(subject="cut") if "json" in content_type else urlencode(MAIL | {"subject": "cut"}).encode()
+    length, chunked = f"Content-Length: {len(body) + 10}\r\n", "Transfer-Encoding: chunked\r\n"
+    for head, sent in (
+        (length, body),
+        (length, b""),
+        (chunked, b"%x\r\n%s\r\n" % (len(body), body)),
+        (chunked, b"%x\r\n%s" % (len(body) + 10, body)),
+        (chunked, b"nonsense\r\n%s\r\n0\r\n\r\n" % body),
+    ):
+        status, said = by_hand(client, head, sent, content_type)
+        assert (status, said["error"]["code"]) == (400, "bad_request"), (head, sent)
+        assert "broke off" in said["error"]["message"]
+    assert stored(client, "cut") == 0
+
+
+def test_who_waits_to_be_told_to_go_on_is_told(client: Client) -> None:
+    """RFC 9110 section 10.1.1: curl asks so before it sends a megabyte."""
+    body = letter()
+    with socket.create_connection(("127.0.0.1", client.stack.http_port), timeout=30) as connection:
+        head = (
+            f"POST /v1/send HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {client.key}\r\nExpect: 100-continue\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        connection.sendall(head.encode())
+        assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(body)
+        with connection.makefile("rb") as answer:
+            assert answer.readline().startswith(b"HTTP/1.1 202 ")
