@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import parse_qsl
 
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_options_header
@@ -21,6 +20,7 @@ from webapp.core.rules.compose import AttachedFile
 MOST_FIELDS = 10_000
 #: What a client may say its text is written in; browsers and older programs use no others.
 CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "iso-8859-15", "windows-1252"})
+_ESCAPES = re.compile(rb"(?:%[0-9A-Fa-f]{2})+")
 #: ``to[]``, ``to[0]``, ``metadata[order]``, ``attachments[0][filename]``, ``metadata__order``.
 _BRACKETS = re.compile(r"([^\[\]]+)\[([^\[\]]*)\](?:\[([^\[\]]+)\])?\Z")
 _UNDERLINES = re.compile(r"([^_].*?)__(?:(\d+)__)?(.+)\Z", re.DOTALL)
@@ -38,10 +38,16 @@ class _Elements(dict[str, dict[str, str]]):
 
 
 def read_urlencoded(data: bytes, charset: str) -> Pairs:
-    """The fields of an urlencoded form, in order. Raise `ValueError`, also for text that is not in *charset*."""
-    return parse_qsl(
-        data.decode(charset), keep_blank_values=True, encoding=charset, errors="strict", max_num_fields=MOST_FIELDS
-    )
+    """The fields of an urlencoded form, in order. Raise `ValueError`, also for text that is not in *charset*.
+
+    A per cent sign that begins no escape stands for itself. The standard library would take half a minute over a body
+    full of those, and as long over one that is escaped throughout.
+    """
+    parts = data.split(b"&", MOST_FIELDS)
+    if len(parts) > MOST_FIELDS:
+        raise ValueError("too many fields")
+    split = (part.partition(b"=") for part in parts if part)
+    return [(_unescaped(name).decode(charset), _unescaped(value).decode(charset)) for name, _, value in split]
 
 
 def read_multipart(data: bytes, boundary: str) -> tuple[Pairs, Files]:
@@ -86,6 +92,10 @@ def fields_of(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
             raise ValueError(name)
         target[entry] = value
     return {name: list(kept.values()) if isinstance(kept, _Elements) else kept for name, kept in found.items()}
+
+
+def _unescaped(text: bytes) -> bytes:
+    return _ESCAPES.sub(lambda run: bytes.fromhex(run[0].replace(b"%", b"").decode()), text.replace(b"+", b" "))
 
 
 def _next(decoder: MultipartDecoder) -> object:

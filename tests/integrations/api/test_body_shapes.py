@@ -235,6 +235,15 @@ def test_other_types_are_415(caller: Caller) -> None:
         refused(caller.post(json.dumps(MAIL).encode(), content_type), 415, "unsupported_type")
 
 
+def test_careless_and_hostile_escapes_in_a_form(caller: Caller) -> None:
+    careless = "&".join(f"{name}={value}" for name, value in (MAIL | {"subject": "100% wool, 50%+off"}).items())
+    assert caller.mail(caller.post(careless, FORM))["Subject"] == "100% wool, 50% off"
+    hostile = "%" * 5_000_000
+    assert f"no field {hostile[:39]}" in refused(
+        caller.post(hostile + "=1", FORM), 422, "invalid_field", "%" * 39 + "…"
+    )
+
+
 def test_packed_bodies_and_strange_charsets_are_415(caller: Caller) -> None:
     data = json.dumps(MAIL).encode()
     for headers in ({"Content-Encoding": "gzip"}, {"Content-Encoding": "br"}):
