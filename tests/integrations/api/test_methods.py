@@ -67,9 +67,7 @@ def test_each_status_has_its_headers_and_its_refusal_is_noted(
         ("POST", "/messages/x/source", {"GET", "HEAD", "OPTIONS"}),
     ],
 )
-def test_allow_has_all_the_methods_that_work(
-    caller: Caller, method: str, path: str, allowed: set[str]
-) -> None:
+def test_allow_has_all_the_methods_that_work(caller: Caller, method: str, path: str, allowed: set[str]) -> None:
     answer = caller.open(path, method=method)
     refused(answer, 405, "method_not_allowed")
     assert set(answer.headers["Allow"].split(", ")) == allowed
