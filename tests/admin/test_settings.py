@@ -64,7 +64,7 @@ def test_a_relay_is_chosen_and_its_password_never_shown_again(owner: Browser, ga
     assert "s3cret" not in page
     assert "One is stored." in page
     audit = owner.get("/admin/audit/").get_data(as_text=True)
-    assert "relay_url" in audit
+    assert "relay server" in audit
     assert "s3cret" not in audit
     with gateway.database.session() as session:
         assert "s3cret" not in str(session.get_one(Preference, "relay_url").value)
