@@ -59,22 +59,20 @@ class CredentialView(NetworksMixin, PanelModelView):
     rotate_form: type[RotateKeyForm] = RotateKeyForm
     delete_question = "Programs that use it can no longer send. The history of its mail is kept."
 
-    column_list = ("name", "note", "allowed_networks", "last_used_at", "expires_at", "state", "domain")
+    column_list = ("name", "note", "allowed_networks", "last_used_at", "state", "domain")
     column_formatters = {
         "name": _cell("name"),
         "note": _cell("note"),
         "allowed_networks": _cell("lock"),
         "last_used_at": _cell("last_used"),
-        "expires_at": _cell("expiry"),
         "state": _cell("state"),
     }
     column_labels = {
         "allowed_networks": "Allowed from",
         "last_used_at": "Last used",
-        "expires_at": "Expires",
         "domain": "Domain",
     }
-    column_sortable_list = ("name", "note", "last_used_at", "expires_at", ("domain", "domain.name"))
+    column_sortable_list = ("name", "note", "last_used_at", ("domain", "domain.name"))
     column_searchable_list = ("name", "note")
     column_default_sort = ("id", True)
     edit_columns = ("note", "expires_at", "expire_now")
