@@ -21,6 +21,8 @@ from webapp.core.models import Base
 from webapp.core.services.gateway import Gateway
 from webapp.settings import Settings
 
+pytest_plugins = ["tests.support.browser"]
+
 _POSTGRES_URL = "POSTLATCH_TEST_POSTGRES_URL"
 _cluster = pytest.StashKey[postgres.Cluster]()
 

@@ -10,12 +10,13 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from tests.support.factories import PANEL_PASSWORD
 from webapp import gateway_of
 from webapp.admin import init_admin
 from webapp.core.services import admins
 from webapp.core.services.audit import COMMAND_LINE
 
-PASSWORD = "Correct-Horse!"
+PASSWORD = PANEL_PASSWORD
 _FORM = re.compile(r'<form[^>]*method="post".*?</form>', re.DOTALL)
 _TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
 

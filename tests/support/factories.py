@@ -11,6 +11,8 @@ from webapp.core.services.audit import COMMAND_LINE
 from webapp.core.services.gateway import Gateway
 
 PASSWORD = "Tr0mbone-Sky!"
+#: What the panel's people log in with.
+PANEL_PASSWORD = "Correct-Horse!"
 OFFICE = Peer(door="smtp", ip="192.0.2.10", client="printer.example.com", protocol="ESMTPSA")
 
 

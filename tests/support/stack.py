@@ -19,6 +19,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tests.support.factories import PANEL_PASSWORD
+
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60.0
 
@@ -44,6 +46,7 @@ class Stack:
         self.url = f"http://127.0.0.1:{self.http_port}"
         self.settings = settings
         self.printed: list[str] = []
+        self._people: set[str] = set()
         self._launcher: subprocess.Popen[str] | None = None
 
     @property
@@ -134,6 +137,14 @@ class Stack:
         )
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
+
+    def person(self, role: str) -> str:
+        """The e-mail address of somebody with that role, whose password is `PANEL_PASSWORD`; made when asked first."""
+        email = f"{role}@example.com"
+        if role not in self._people:
+            self.flask("admin", "create", email, "--role", role, "--password-stdin", stdin=PANEL_PASSWORD + "\n")
+            self._people.add(role)
+        return email
 
     @property
     def setup_link(self) -> str:
