@@ -11,6 +11,7 @@ from webapp import cli, create_app, gateway_of
 from webapp.admin import csrf, init_admin
 from webapp.core.services.vault import VaultError
 from webapp.health import create_health
+from webapp.metrics import create_metrics
 from webapp.settings import SettingsError
 from webapp.worker import Job
 
@@ -26,7 +27,7 @@ def build() -> Flask:
         sys.exit(f"postlatch: {error}")
     gateway = gateway_of(built)
     init_admin(built)
-    for blueprint in (create_api(gateway), create_health(gateway)):
+    for blueprint in (create_api(gateway), create_health(gateway), create_metrics(gateway)):
         csrf.exempt(blueprint)
         built.register_blueprint(blueprint)
     cli.register(built, jobs=[Job("delivery", delivery_job(gateway))])

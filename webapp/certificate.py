@@ -55,11 +55,21 @@ def _self_signed(key: ec.EllipticCurvePrivateKey, hostname: str) -> x509.Certifi
     )
 
 
-def _is_good(path: Path, hostname: str) -> bool:
+def read_certificate(path: Path) -> x509.Certificate | None:
+    """The first certificate in *path*, PEM; None when it can't be read."""
     try:
-        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _is_good(path: Path, hostname: str) -> bool:
+    certificate = read_certificate(path)
+    if certificate is None:
+        return False
+    try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (OSError, ValueError, x509.ExtensionNotFound):
+    except (ValueError, x509.ExtensionNotFound):
         return False
     fresh = certificate.not_valid_after_utc - datetime.now(UTC) > _RENEWED_BEFORE
     return fresh and hostname.lower() in names.get_values_for_type(x509.DNSName)

@@ -7,9 +7,9 @@ import socket
 from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
 
-from cryptography import x509
 from sqlalchemy import func, select
 
+from webapp.certificate import read_certificate
 from webapp.core.database import UNAVAILABLE
 from webapp.core.models import Delivery, utcnow
 from webapp.core.rules.duration import format_duration
@@ -64,9 +64,8 @@ def _dns(settings: Settings) -> Finding:
 
 def _certificate(settings: Settings) -> Finding:
     path = settings.tls_files[0]
-    try:
-        certificate = x509.load_pem_x509_certificate(path.read_bytes())
-    except (OSError, ValueError):
+    certificate = read_certificate(path)
+    if certificate is None:
         return Finding("certificate", "error", f"{path} can't be read: make run makes one, or set POSTLATCH_TLS_CERT")
     left = certificate.not_valid_after_utc - datetime.now(UTC)
     if left <= timedelta(0):

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any
 
 import flask_admin
-from cryptography import x509
 from flask import flash, redirect, request
 from flask.typing import ResponseReturnValue
 from flask_admin import BaseView, expose
@@ -17,6 +16,7 @@ from webapp.admin.base import PanelView
 from webapp.admin.forms import show_error
 from webapp.admin.sessions import actor
 from webapp.app import gateway_of
+from webapp.certificate import read_certificate
 from webapp.core.models import Domain
 from webapp.core.rules.duration import format_duration
 from webapp.core.rules.locks import lock_duration
@@ -152,8 +152,7 @@ def _facts(settings: Settings) -> list[tuple[str, str, str]]:
 
 def _certificate(settings: Settings) -> tuple[datetime | None, bool]:
     """When the TLS certificate ends, and whether it is self-signed; None when it can't be read."""
-    try:
-        found = x509.load_pem_x509_certificate(settings.tls_files[0].read_bytes())
-    except (OSError, ValueError):
+    found = read_certificate(settings.tls_files[0])
+    if found is None:
         return None, False
     return found.not_valid_after_utc, found.issuer == found.subject
