@@ -13,6 +13,7 @@ from webapp.core.services.vault import VaultError
 from webapp.health import create_health
 from webapp.metrics import create_metrics
 from webapp.settings import SettingsError
+from webapp.task_job import Handler, tasks_job
 from webapp.worker import Job
 
 # Python 3.11 has a module of that name too; it wins when the project's root is not first on the path.
@@ -30,7 +31,9 @@ def build() -> Flask:
     for blueprint in (create_api(gateway), create_health(gateway), create_metrics(gateway)):
         csrf.exempt(blueprint)
         built.register_blueprint(blueprint)
-    cli.register(built, jobs=[Job("delivery", delivery_job(gateway))])
+    # What the worker does when a page asks for it, by kind.
+    handlers: dict[str, Handler] = {}
+    cli.register(built, jobs=[Job("delivery", delivery_job(gateway)), tasks_job(gateway, handlers)])
     return built
 
 

@@ -12,6 +12,7 @@ from .messages import MessageView
 from .people import PeopleView
 from .settings import SettingsView
 from .smtp_users import SmtpUserView
+from .tasks import TaskView
 from .why import WhyView
 
 
@@ -27,4 +28,5 @@ def all_views() -> list[BaseView]:
         AuditView(),
         SettingsView(),
         AccountView(),
+        TaskView(),
     ]

@@ -8,6 +8,7 @@ from webapp.core.models.domain import Domain
 from webapp.core.models.message import IdempotencyKey, Message, MessageSource
 from webapp.core.models.security import AuditEntry, FailedAttempt, Lock, Refusal
 from webapp.core.models.system import Heartbeat, Preference
+from webapp.core.models.task import Task
 
 __all__ = [
     "Admin",
@@ -31,5 +32,6 @@ __all__ = [
     "Preference",
     "Refusal",
     "SmtpUser",
+    "Task",
     "utcnow",
 ]

@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from webapp.core.models import AdminSession, FailedAttempt, IdempotencyKey, OneTimeLink, Refusal
+from webapp.core.models import AdminSession, FailedAttempt, IdempotencyKey, OneTimeLink, Refusal, Task
 from webapp.core.services.acceptance import IDEMPOTENCY_KEPT
+from webapp.core.services.tasks import TASKS_KEPT
 
 #: How long refusals and failed attempts are kept.
 LOGS_KEPT = timedelta(days=90)
@@ -37,4 +38,5 @@ def _expired(now: datetime) -> tuple[tuple[_Key, ColumnElement[bool]], ...]:
         ((AdminSession.token_digest,), AdminSession.expires_at <= now),
         ((Refusal.reference,), Refusal.at <= now - LOGS_KEPT),
         ((FailedAttempt.id,), FailedAttempt.at <= now - LOGS_KEPT),
+        ((Task.id,), Task.created_at <= now - TASKS_KEPT),
     )
