@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-from integrations.api import access, errors, messages, send
+from integrations.api import access, errors, messages, rates, send
 from webapp.core.services.gateway import Gateway
 
 __all__ = ["create_api"]
@@ -15,6 +15,7 @@ def create_api(gateway: Gateway) -> Blueprint:
     blueprint = Blueprint("api", __name__, url_prefix="/v1")
     errors.register(blueprint, gateway)
     access.register(blueprint, gateway)
+    rates.register(blueprint, gateway)
     send.register(blueprint, gateway)
     messages.register(blueprint, gateway)
     return blueprint

@@ -42,6 +42,7 @@ class Envelope:
     sender: str | None = None
     smtputf8: bool = False
     recipients: list[str] = field(default_factory=list)
+    most_recipients: int = 0
     overshoot: int = 0
 
 

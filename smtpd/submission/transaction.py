@@ -32,8 +32,8 @@ class TransactionCommands(Conversation):
             raise Refused(Reason.NEEDS_SMTPUTF8)
         if said.size is not None and said.size > self.environment.settings.max_message_bytes:
             raise self._too_large()
-        await self.environment.call(self.environment.gateway.check_sender, credential, path.address)
-        self.envelope = Envelope(sender=path.address, smtputf8=said.smtputf8)
+        most = await self.environment.call(self.environment.gateway.check_sender, credential, path.address)
+        self.envelope = Envelope(sender=path.address, smtputf8=said.smtputf8, most_recipients=most)
         self.reply("250 2.1.0 Sender ok")
 
     async def smtp_RCPT(self, argument: str) -> None:  # noqa: N802
@@ -44,7 +44,7 @@ class TransactionCommands(Conversation):
         for name in path.parameters:
             raise Refused(Reason.PARAMETER_UNKNOWN, parameter=name)
         recipient = self.environment.gateway.check_recipient(path.address, smtputf8=self.envelope.smtputf8)
-        limit = self.environment.settings.max_recipients
+        limit = self.envelope.most_recipients
         if len(self.envelope.recipients) >= limit:
             # RFC 5321 section 4.5.3.1.10: the client sends the rest in another message. That is no error of its.
             self.envelope.overshoot += 1

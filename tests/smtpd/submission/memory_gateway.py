@@ -42,10 +42,11 @@ class MemoryGateway:
             raise Refused(Reason.AUTH_FAILED, cause="wrong_password")
         return Credential("smtp_user", 1, USER, 1, DOMAIN, 1)
 
-    def check_sender(self, credential: Credential, envelope_from: str) -> None:
+    def check_sender(self, credential: Credential, envelope_from: str) -> int:
         self.on_sender(envelope_from)
         if domain_of(envelope_from).lower() != credential.domain:
             raise Refused(Reason.SENDER_NOT_ALLOWED, domain=credential.domain)
+        return self.settings.max_recipients
 
     def check_recipient(self, address: str, *, smtputf8: bool) -> str:
         if not smtputf8 and not address.isascii():

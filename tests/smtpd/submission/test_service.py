@@ -21,8 +21,9 @@ from sqlalchemy import select
 
 from tests.smtpd.submission.wire import PATIENCE, RunningServer, Wire, plain, until, write_certificate
 from webapp import gateway_of
-from webapp.core.models import Heartbeat, Message, MessageSource, Refusal
-from webapp.core.services import credentials, domains
+from webapp.core.models import Heartbeat, Message, MessageSource, Refusal, SmtpUser
+from webapp.core.rules.quotas import Limits
+from webapp.core.services import credentials, domains, quotas
 from webapp.core.services.audit import COMMAND_LINE
 from webapp.core.services.gateway import Gateway
 
@@ -278,3 +279,20 @@ def test_what_cannot_start_says_why_in_one_line(tmp_path: Path, variables: dict[
     assert done.returncode != 0
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_limits_are_told_as_temporary(make_service: Callable[..., tuple[RunningServer, Gateway]]) -> None:
+    server, gateway = make_service()
+    with gateway.database.session() as session:
+        user = session.scalars(select(SmtpUser)).one()
+        quotas.set_limits(session, COMMAND_LINE, user, Limits(messages_per_hour=1, recipients_per_message=2))
+    with server.logged_in(USER, PASSWORD) as wire:
+        wire.begin("a@r.test")
+        assert wire.command(MESSAGE + b".").startswith("250 2.0.0")
+        assert wire.command(f"MAIL FROM:<{USER}>").startswith("250 2.1.0")
+        replies = [wire.command(f"RCPT TO:<{name}@r.test>")[:9] for name in "abc"]
+        assert replies == ["250 2.1.5", "250 2.1.5", "452 4.5.3"]
+        assert wire.command("DATA").startswith("354 ")
+        reply = wire.command(MESSAGE + b".")
+        assert reply.startswith("450 4.7.1 The limit of 1 message an hour for this log-in is reached")
+        assert wire.command("NOOP").startswith("250 ")

@@ -6,6 +6,7 @@ from webapp.core.models.credential import ApiKeyRow, CredentialRow, CredentialSe
 from webapp.core.models.delivery import Delivery, DeliveryAttempt
 from webapp.core.models.domain import Domain
 from webapp.core.models.message import IdempotencyKey, Message, MessageSource
+from webapp.core.models.quota import SendCounter
 from webapp.core.models.security import AuditEntry, FailedAttempt, Lock, Refusal
 from webapp.core.models.system import Heartbeat, Preference
 from webapp.core.models.task import Task
@@ -31,6 +32,7 @@ __all__ = [
     "OneTimeLink",
     "Preference",
     "Refusal",
+    "SendCounter",
     "SmtpUser",
     "Task",
     "utcnow",

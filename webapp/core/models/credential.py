@@ -9,11 +9,12 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from webapp.core.models.base import Base, BigKey, utcnow
 from webapp.core.models.domain import Domain
+from webapp.core.models.quota import Limited
 
 _LIVE = text("deleted_at IS NULL")
 
 
-class CredentialRow(Base):
+class CredentialRow(Limited, Base):
     """A log-in bound to one sending domain. The two kinds differ in their name and in how the secret is hashed.
 
     `name` is the SMTP username (lower case) or the API key's public id. Deleted rows stay, without their secrets.

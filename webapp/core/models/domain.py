@@ -8,9 +8,10 @@ from sqlalchemy import Index, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from webapp.core.models.base import Base, utcnow
+from webapp.core.models.quota import Limited
 
 
-class Domain(Base):
+class Domain(Limited, Base):
     """A domain that mail is sent from. Deleted ones stay, for the history that names them."""
 
     __tablename__ = "domains"

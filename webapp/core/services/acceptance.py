@@ -7,12 +7,13 @@ transaction that stores the message. Once the future resolves, the message is on
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
@@ -25,8 +26,10 @@ from webapp.core.rules.message import Prepared, prepare
 from webapp.core.rules.refusals import Reason, Refused, printable
 from webapp.core.rules.statuses import Status
 from webapp.core.rules.submission import Accepted, Credential, Peer, Submission
+from webapp.core.services import quotas
 from webapp.core.services.group_commit import GroupCommit
 from webapp.core.services.preferences import Preferences
+from webapp.core.services.quotas import LIMIT_COLUMNS, SenderLimits
 from webapp.settings import Settings
 
 #: How long an idempotency key is kept.
@@ -53,6 +56,12 @@ class _Sender(NamedTuple):
     expires_at: datetime | None
     verified_at: datetime | None
     vouched_at: datetime | None
+    limits: SenderLimits
+
+    @classmethod
+    def read(cls, columns: Sequence[Any]) -> _Sender:
+        disabled_at, deleted_at, expires_at, verified_at, vouched_at, *limits = columns
+        return cls(disabled_at, deleted_at, expires_at, verified_at, vouched_at, SenderLimits.read(limits))
 
 
 class Acceptance:
@@ -66,17 +75,19 @@ class Acceptance:
         self._preferences = preferences
         self._writer = writer
 
-    def check_sender(self, credential: Credential, envelope_from: str) -> None:
-        """Judge MAIL FROM; reads the database.
+    def check_sender(self, credential: Credential, envelope_from: str) -> int:
+        """Judge MAIL FROM; reads the database. Return how many recipients the message may have.
 
+        Quotas are judged when the message is stored: until then it may turn out to be a repeat, which doesn't count.
         Raise `Refused`: SENDER_…, DOMAIN_UNVERIFIED, CREDENTIAL_REVOKED, STORAGE.
         """
         _check_envelope(credential, envelope_from)
         try:
             with self._database.session() as session:
-                self._check_credential(session, credential, utcnow())
+                limits = self._check_credential(session, credential, utcnow())
         except UNAVAILABLE:
             raise Refused(Reason.STORAGE, cause="database_unavailable") from None
+        return limits.most_recipients(self._settings.max_recipients)
 
     def check_recipient(self, address: str, *, smtputf8: bool) -> str:
         """Judge one recipient and return it normalised. Raise ``Refused(RECIPIENT_INVALID)`` or NEEDS_SMTPUTF8."""
@@ -91,7 +102,8 @@ class Acceptance:
         """Judge *submission* now, and queue it to be stored.
 
         Raise `Refused` for what its own text shows. The future resolves once the message is on disk, or raises
-        `Refused` for what the database knows: STORAGE, DOMAIN_UNVERIFIED, CREDENTIAL_REVOKED, IDEMPOTENCY_REUSED.
+        `Refused` for what the database knows: STORAGE, DOMAIN_UNVERIFIED, CREDENTIAL_REVOKED, IDEMPOTENCY_REUSED,
+        TOO_MANY_RECIPIENTS, QUOTA.
         """
         judged = self._judge(submission)
         return self._writer.submit(lambda session: self._store(session, judged))
@@ -129,7 +141,7 @@ class Acceptance:
         host = self._settings.hostname
         return f"from {origin} by {host} with {peer.protocol or 'HTTP'} id {new_id}; {format_datetime(now)}"
 
-    def _check_credential(self, session: Session, credential: Credential, now: datetime) -> None:
+    def _check_credential(self, session: Session, credential: Credential, now: datetime) -> SenderLimits:
         sender = session.execute(
             select(
                 CredentialRow.disabled_at,
@@ -137,11 +149,12 @@ class Acceptance:
                 CredentialRow.expires_at,
                 Domain.verified_at,
                 Domain.vouched_at,
+                *LIMIT_COLUMNS,
             )
             .join(Domain, Domain.id == CredentialRow.domain_id)
             .where(CredentialRow.id == credential.id)
         ).one_or_none()
-        state = _Sender(*sender) if sender else None
+        state = _Sender.read(sender) if sender else None
         if (
             state is None
             or state.disabled_at
@@ -152,15 +165,20 @@ class Acceptance:
         leaves = self._preferences.current().delivery != "capture"
         if leaves and not (state.verified_at or state.vouched_at):
             raise Refused(Reason.DOMAIN_UNVERIFIED, field="from", domain=credential.domain)
+        return state.limits
 
     def _store(self, session: Session, judged: _Judged) -> Accepted:
         submission, now = judged.submission, judged.now
-        self._check_credential(session, submission.credential, now)
+        limits = self._check_credential(session, submission.credential, now)
         digest = submission.idempotency_digest or _digest(judged)
         if submission.idempotency_key:
             earlier = _earlier(session, submission, digest, now)
             if earlier:
                 return earlier
+        most = limits.most_recipients(self._settings.max_recipients)
+        if len(judged.recipients) > most:
+            raise Refused(Reason.TOO_MANY_RECIPIENTS, field="to", limit=most)
+        quotas.take(session, submission.credential, limits, now)
         captured = self._preferences.current().delivery == "capture"
         status = Status.SCHEDULED if submission.send_at else Status.QUEUED
         session.execute(insert(Message), [_message_row(judged, captured=captured, status=status)])

@@ -6,9 +6,10 @@ from concurrent.futures import Future
 
 from webapp.core.database import UNAVAILABLE, Database
 from webapp.core.models import utcnow
+from webapp.core.rules.quotas import Allowance
 from webapp.core.rules.refusals import Refused
 from webapp.core.rules.submission import Accepted, Credential, Peer, Submission
-from webapp.core.services import heartbeats
+from webapp.core.services import heartbeats, quotas
 from webapp.core.services.acceptance import Acceptance
 from webapp.core.services.authenticate import Authenticator
 from webapp.core.services.group_commit import GroupCommit
@@ -62,13 +63,18 @@ class Gateway:
         """See `Authenticator.api_key`."""
         return self.authenticator.api_key(key, peer)
 
-    def check_sender(self, credential: Credential, envelope_from: str) -> None:
+    def check_sender(self, credential: Credential, envelope_from: str) -> int:
         """See `Acceptance.check_sender`."""
-        self.acceptance.check_sender(credential, envelope_from)
+        return self.acceptance.check_sender(credential, envelope_from)
 
     def check_recipient(self, address: str, *, smtputf8: bool) -> str:
         """See `Acceptance.check_recipient`."""
         return self.acceptance.check_recipient(address, smtputf8=smtputf8)
+
+    def allowances(self, credential: Credential) -> list[Allowance]:
+        """What is left of each sending limit that holds for *credential*. Raise `UNAVAILABLE`."""
+        with self.database.session() as session:
+            return quotas.allowances(session, credential, utcnow())
 
     def submit(self, submission: Submission) -> Future[Accepted]:
         """See `Acceptance.submit`."""
