@@ -14,6 +14,7 @@ from webapp.health import create_health
 from webapp.metrics import create_metrics
 from webapp.settings import SettingsError
 from webapp.task_job import Handler, tasks_job
+from webapp.watch import watch_job
 from webapp.worker import Job
 
 # Python 3.11 has a module of that name too; it wins when the project's root is not first on the path.
@@ -33,7 +34,12 @@ def build() -> Flask:
         built.register_blueprint(blueprint)
     # What the worker does when a page asks for it, by kind.
     handlers: dict[str, Handler] = {}
-    cli.register(built, jobs=[Job("delivery", delivery_job(gateway)), tasks_job(gateway, handlers)])
+    jobs = [
+        Job("delivery", delivery_job(gateway)),
+        tasks_job(gateway, handlers),
+        watch_job(gateway),
+    ]
+    cli.register(built, jobs=jobs)
     return built
 
 

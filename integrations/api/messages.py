@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flask import Blueprint, Response, request
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import Session, selectinload
 
 from integrations.api import coerce
@@ -16,6 +16,7 @@ from webapp.core.rules.api_keys import PREFIX
 from webapp.core.rules.refusals import Reason, Refused
 from webapp.core.rules.statuses import FINAL, Status
 from webapp.core.services.gateway import Gateway
+from webapp.core.services.notices import DOOR
 
 USUAL_LIMIT, HIGHEST_LIMIT = 50, 100
 _WAITING = frozenset(Status) - FINAL - {Status.DELIVERING, Status.HELD}
@@ -40,7 +41,7 @@ def register(blueprint: Blueprint, gateway: Gateway) -> None:
     def messages() -> Response:
         query = (
             select(Message)
-            .where(Message.domain_id == credential().domain_id)
+            .where(_visible())
             .options(selectinload(Message.deliveries))
             .order_by(Message.id.desc())
             .limit(_limit())
@@ -74,11 +75,16 @@ def register(blueprint: Blueprint, gateway: Gateway) -> None:
 def _find(session: Session, message_id: str) -> Message:
     found = None
     if message_id.isascii() and message_id.isprintable():
-        query = select(Message).where(Message.id == message_id, Message.domain_id == credential().domain_id)
+        query = select(Message).where(Message.id == message_id, _visible())
         found = session.scalar(query)
     if found is None:
         raise Refused(Reason.NOT_FOUND)
     return found
+
+
+def _visible() -> ColumnElement[bool]:
+    """The messages of the key's domain, but for what this server wrote to its owners."""
+    return and_(Message.domain_id == credential().domain_id, Message.door != DOOR)
 
 
 def _shown(message: Message) -> MessageOut:

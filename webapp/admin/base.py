@@ -25,7 +25,9 @@ from flask_admin import Admin
 from flask_admin.menu import MenuView
 
 from webapp.app import gateway_of
+from webapp.core.models import utcnow
 from webapp.core.rules.refusals import Reason, Refused
+from webapp.core.services import alerts
 from webapp.core.services.errors import ServiceError
 from webapp.db import db
 
@@ -120,6 +122,8 @@ class PanelView:
         kwargs.setdefault("domain_choices", choices(self._selector_endpoint()) if self.domain_scoped else [])
         kwargs.setdefault("current_domain", scope.domain.name if scope and scope.domain else None)
         kwargs.setdefault("delivery_mode", gateway_of().preferences.current().delivery)
+        if "unread_alerts" not in kwargs:
+            kwargs["unread_alerts"] = alerts.unread(db.session(), current_admin(), utcnow())
         kwargs.setdefault("password_url", self.get_url("account.index"))
         return super().render(template, **kwargs)  # type: ignore[misc]
 

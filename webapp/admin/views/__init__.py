@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask_admin import BaseView
 
 from .account import AccountView
+from .alerts import AlertsView
 from .api_keys import ApiKeyView
 from .audit import AuditView
 from .domains import DomainView
@@ -19,6 +20,7 @@ from .why import WhyView
 def all_views() -> list[BaseView]:
     """The views to register, but for the start page."""
     return [
+        AlertsView(),
         MessageView(),
         DomainView(),
         SmtpUserView(),

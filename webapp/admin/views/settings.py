@@ -26,7 +26,7 @@ from webapp.core.services.preferences import Current
 from webapp.db import db
 from webapp.settings import Settings
 
-from .settings_forms import SECURITIES, DeliveryForm, LockoutForm
+from .settings_forms import SECURITIES, DeliveryForm, LockoutForm, NotificationsForm
 
 
 class SettingsView(PanelView, BaseView):
@@ -75,6 +75,21 @@ class SettingsView(PanelView, BaseView):
                 return redirect(self.get_url(".index", _anchor="locks"), 303)
         return self._page(current, DeliveryForm.showing(current), form), 422
 
+    @expose("/notifications", methods=("POST",))
+    def notifications(self) -> ResponseReturnValue:
+        """Whether owners hear of alerts by mail."""
+        current, form = _read(), NotificationsForm()
+        if form.validate():
+            try:
+                self._store(form.changes([domain.name for domain in domains.live(db.session())]))
+            except ServiceError as error:
+                db.session.rollback()
+                show_error(form, error)
+            else:
+                flash("The notification settings were saved.", "success")
+                return redirect(self.get_url(".index", _anchor="notifications"), 303)
+        return self._page(current, DeliveryForm.showing(current), LockoutForm.showing(current), form), 422
+
     @expose("/vouch", methods=("POST",))
     def vouch(self) -> ResponseReturnValue:
         """Let a domain's mail out without DNS proof."""
@@ -97,13 +112,20 @@ class SettingsView(PanelView, BaseView):
         gateway_of().preferences.store(db.session(), actor(), values)
         db.session.commit()
 
-    def _page(self, current: Current, delivery: DeliveryForm, lockout: LockoutForm) -> str:
+    def _page(
+        self,
+        current: Current,
+        delivery: DeliveryForm,
+        lockout: LockoutForm,
+        notifications: NotificationsForm | None = None,
+    ) -> str:
         settings = gateway_of().settings
         return self.render(
             "panel/settings/index.html",
             current=current,
             delivery_form=delivery,
             lockout_form=lockout,
+            notifications_form=notifications or NotificationsForm.showing(current),
             securities=SECURITIES,
             fixed={name: gateway_of().preferences.is_fixed(name) for name in ("delivery", "relay_url")},
             refused=[domain for domain in domains.live(db.session()) if not domain.may_send],

@@ -1,9 +1,9 @@
-"""The Settings page's two forms, and what each of them changes."""
+"""The Settings page's forms, and what each of them changes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import Any
@@ -148,6 +148,30 @@ class LockoutForm(PanelForm):
         """What to store."""
         names = ("lockout_failures", "lockout_window", "lockout_first", "never_lock")
         return {name: self[name].data if self[name].data is not None else "" for name in names}
+
+
+class NotificationsForm(PanelForm):
+    """Whether owners hear of alerts by mail, and from which address."""
+
+    alerts_sender = StringField(
+        "Send the digest from",
+        description="An address at one of your sending domains, such as alerts@example.com. "
+        "Leave it empty and nothing is mailed.",
+        render_kw={"inputmode": "email", "autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"},
+    )
+
+    @classmethod
+    def showing(cls, current: Current) -> NotificationsForm:
+        """Filled in with what is in force."""
+        return cls(formdata=None, data={"alerts_sender": current.alerts_sender or ""})
+
+    def changes(self, domains: Sequence[str]) -> dict[str, Any]:
+        """What to store; the sender must be at one of *domains*. Raise `ServiceError` naming the field."""
+        sender = (self.alerts_sender.data or "").strip()
+        if sender and sender.rpartition("@")[2].lower() not in domains:
+            known = f"such as alerts@{domains[0]}" if domains else "and you have none yet: add one under Domains"
+            raise ServiceError(f"Give an address at one of your sending domains, {known}.", field="alerts_sender")
+        return {"alerts_sender": sender or None}
 
 
 def short(duration: timedelta) -> str:

@@ -1,6 +1,7 @@
 """Tables, one file a noun. `Base.metadata` knows them all once this package is imported."""
 
 from webapp.core.models.admin import Admin, AdminSession, OneTimeLink
+from webapp.core.models.alert import Alert
 from webapp.core.models.base import Base, utcnow
 from webapp.core.models.credential import ApiKeyRow, CredentialRow, CredentialSecret, CredentialUse, SmtpUser
 from webapp.core.models.delivery import Delivery, DeliveryAttempt
@@ -14,6 +15,7 @@ from webapp.core.models.task import Task
 __all__ = [
     "Admin",
     "AdminSession",
+    "Alert",
     "ApiKeyRow",
     "AuditEntry",
     "Base",

@@ -21,6 +21,7 @@ class Admin(Base):
     password_hash: Mapped[str | None] = mapped_column(String(255))
     disabled_at: Mapped[datetime | None]
     last_login_at: Mapped[datetime | None]
+    alerts_seen_at: Mapped[datetime | None]  # up to when the bell was read
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
 
     def __str__(self) -> str:

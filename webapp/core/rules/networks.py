@@ -74,6 +74,12 @@ def lock_subject(ip: str) -> str:
     return str(ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
 
 
+def network_of(ip: str) -> Network:
+    """The network that *ip* counts to when people ask "from where": its /24, for IPv6 its /48."""
+    address = normalise_ip(ip)
+    return ip_network((address, 24 if address.version == 4 else 48), strict=False)
+
+
 def is_everything(network: Network) -> bool:
     """Whether *network* is ``0.0.0.0/0`` or ``::/0``: a lock that locks nobody out."""
     return network.prefixlen == 0

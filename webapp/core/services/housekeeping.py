@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from webapp.core.models import AdminSession, FailedAttempt, IdempotencyKey, OneTimeLink, Refusal, Task
+from webapp.core.models import AdminSession, Alert, FailedAttempt, IdempotencyKey, OneTimeLink, Refusal, Task
 from webapp.core.services.acceptance import IDEMPOTENCY_KEPT
 from webapp.core.services.tasks import TASKS_KEPT
 
@@ -36,6 +36,7 @@ def _expired(now: datetime) -> tuple[tuple[_Key, ColumnElement[bool]], ...]:
         ((IdempotencyKey.credential_id, IdempotencyKey.key), IdempotencyKey.created_at <= now - IDEMPOTENCY_KEPT),
         ((OneTimeLink.token_digest,), OneTimeLink.expires_at <= now),
         ((AdminSession.token_digest,), AdminSession.expires_at <= now),
+        ((Alert.id,), Alert.last_at <= now - LOGS_KEPT),
         ((Refusal.reference,), Refusal.at <= now - LOGS_KEPT),
         ((FailedAttempt.id,), FailedAttempt.at <= now - LOGS_KEPT),
         ((Task.id,), Task.created_at <= now - TASKS_KEPT),

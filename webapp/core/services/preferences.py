@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from webapp.core.database import UNAVAILABLE, Database
 from webapp.core.models import Preference
+from webapp.core.rules.addresses import parse_address
 from webapp.core.rules.duration import parse_duration
 from webapp.core.rules.networks import Network, NetworkError, parse_networks
 from webapp.core.rules.relay import RelayTarget
@@ -29,7 +30,7 @@ from webapp.settings import DeliveryMode, Settings
 
 FRESH_SECONDS = 2.0
 #: The names that can be stored.
-NAMES = ("delivery", "relay_url", "lockout_failures", "lockout_window", "lockout_first", "never_lock")
+NAMES = ("delivery", "relay_url", "lockout_failures", "lockout_window", "lockout_first", "never_lock", "alerts_sender")
 _SECRET_NAMES = {"relay_url"}
 #: A variable of the same name fixes these; of the others it is the start value only.
 _FIXABLE = {"delivery", "relay_url"}
@@ -45,6 +46,7 @@ class Current:
     lockout_window: timedelta
     lockout_first: timedelta
     never_lock: tuple[Network, ...]
+    alerts_sender: str | None
 
 
 class Preferences:
@@ -85,6 +87,7 @@ class Preferences:
             lockout_window=parse_duration(values.get("lockout_window", self._settings.lockout_window)),
             lockout_first=parse_duration(values.get("lockout_first", self._settings.lockout_first)),
             never_lock=parse_networks("\n".join(values.get("never_lock", []))),
+            alerts_sender=values.get("alerts_sender"),
         )
 
     def is_fixed(self, name: str) -> bool:
@@ -121,6 +124,8 @@ def _clean(name: str, value: Any) -> Any:
                 return int(value)
             case "lockout_window" | "lockout_first":
                 return f"{round(parse_duration(value).total_seconds())}s"
+            case "alerts_sender":
+                return parse_address(value.strip()) if value and value.strip() else None
             case "never_lock":
                 return [str(network) for network in parse_networks(value)]
     except (ValueError, NetworkError) as error:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import datetime
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from webapp.core.models import CredentialRow, CredentialUse, utcnow
+from webapp.core.rules.networks import network_of
 from webapp.core.rules.refusals import printable
 from webapp.core.rules.submission import Credential, Peer
+from webapp.core.services import alerts
 from webapp.core.services.group_commit import GroupCommit
 
 #: A credential in steady use is written down again only this often, in seconds.
@@ -54,6 +57,7 @@ class Uses:
                 )
             )
             if use is None:
+                _ring(session, credential, peer, client, at)
                 session.add(
                     CredentialUse(
                         credential_id=credential.id,
@@ -68,3 +72,17 @@ class Uses:
                 use.last_used_at = at
 
         self._writer.submit(write)
+
+
+def _ring(session: Session, credential: Credential, peer: Peer, client: str, at: datetime) -> None:
+    """Tell people when a credential that was in use comes from a network where it never came from."""
+    seen = session.scalars(select(CredentialUse.ip).where(CredentialUse.credential_id == credential.id)).all()
+    here = network_of(peer.ip)
+    if not seen or here in map(network_of, seen):
+        return
+    what = "The SMTP user" if credential.kind == "smtp_user" else "The API key"
+    by = f", which calls itself {client}" if client else ""
+    text = f"{what} {credential.name} was used for the first time from {peer.ip}{by}. If that is not yours, disable it."
+    alerts.happened(
+        session, "new_network", f"{credential.kind} {credential.name}", text, at, domain_id=credential.domain_id
+    )

@@ -1,0 +1,49 @@
+"""What the worker looks at every minute, and when it rings."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select, update
+
+from tests.support.factories import make_domain
+from tests.support.queue import enqueue
+from webapp import watch
+from webapp.core.models import Alert, Delivery, utcnow
+from webapp.core.services.gateway import Gateway
+from webapp.watch import watch_job
+
+
+def look(gateway: Gateway) -> dict[str, str]:
+    """Let the job look once; return the states that hold, kind to text."""
+
+    async def once() -> None:
+        stop = asyncio.Event()
+        running = asyncio.create_task(watch_job(gateway).run(stop))
+        asyncio.get_running_loop().call_soon(stop.set)
+        await running
+
+    asyncio.run(once())
+    with gateway.database.session() as session:
+        return {alert.kind: alert.text for alert in session.scalars(select(Alert).where(Alert.ended_at.is_(None)))}
+
+
+def test_a_queue_that_stands_still_rings_until_it_drains(gateway: Gateway) -> None:
+    make_domain(gateway)
+    enqueue(gateway, "ann@example.org", "bob@example.org", due_at=utcnow() - timedelta(hours=2))
+
+    assert "2 recipients" in look(gateway)["queue"]
+    with gateway.database.session() as session:
+        session.execute(update(Delivery).values(due_at=None))
+    assert look(gateway) == {}
+
+
+def test_a_certificate_that_ends_soon_rings(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert look(gateway) == {}, "our own is made when there is none"
+    monkeypatch.setattr(watch, "CERTIFICATE_SOON", timedelta(days=400))
+    assert "expires on" in look(gateway)["certificate"]
+    gateway.settings.tls_files[0].write_text("nonsense")
+    monkeypatch.setattr(watch, "ensure_certificate", lambda _: None)  # as with a certificate that settings name
+    assert "can't be read" in look(gateway)["certificate"]
