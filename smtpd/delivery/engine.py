@@ -23,6 +23,7 @@ from smtpd.delivery.identity import Identity
 from smtpd.delivery.routes import Routes
 from smtpd.delivery.transports.base import Parcel, Transport, attempt_now
 from smtpd.delivery.transports.connect import Timeouts
+from smtpd.delivery.transports.content import Content
 from smtpd.delivery.transports.pool import PoolLimits
 from webapp.core.database import UNAVAILABLE
 from webapp.core.models import utcnow
@@ -147,7 +148,7 @@ class DeliveryEngine:
             message,
             fresh=fresh,
             load=partial(self._load, message.message_id),
-            is_ours=partial(self._hand.holds, message.recipients),
+            is_ours=self._hand.holds,
         )
         turns = self._turns.setdefault(message.message_id, asyncio.Semaphore(PARCELS_OF_A_MESSAGE))
         try:
@@ -166,11 +167,11 @@ class DeliveryEngine:
         finally:
             self._hand.drop(message)
 
-    async def _load(self, message_id: str) -> bytes:
+    async def _load(self, message_id: str) -> Content:
         source = await self._in_session(partial(load_source, message_id=message_id))
         if source is None:
             raise SourceGoneError
-        return source
+        return Content(source)
 
     async def _report(self, outcomes: Sequence[Outcome]) -> None:
         """Return once *outcomes* are on disk, however long the database is gone: the mail has left already."""

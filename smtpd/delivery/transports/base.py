@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from smtpd.delivery.transports.content import Content
 from webapp.core.models import utcnow
 from webapp.core.rules.statuses import Status
 from webapp.core.services.deliveries import Attempt, Claimed, Outcome
@@ -16,14 +17,16 @@ from webapp.core.services.deliveries import Attempt, Claimed, Outcome
 class Parcel:
     """One claimed message on its way out.
 
-    *fresh* ones were never tried; what was tried before leaves them room. *load* reads the source, only when it is
-    needed. *is_ours* tells whether the lease still holds: ask right before the first octet leaves.
+    *fresh* ones were never tried; what was tried before leaves them room. One that isn't *patient* is put off where
+    it would have to wait for others. *load* reads the content, only when it is needed. *is_ours* tells whether the
+    leases of these deliveries still hold: ask right before the first octet leaves.
     """
 
     message: Claimed
     fresh: bool
-    load: Callable[[], Awaitable[bytes]]
-    is_ours: Callable[[], bool]
+    load: Callable[[], Awaitable[Content]]
+    is_ours: Callable[[Iterable[int]], bool]
+    patient: bool = True
 
 
 #: Records outcomes and returns once they are on disk. Until then the connection that brought them takes no other

@@ -1,4 +1,4 @@
-"""Opening an SMTP connection to a smarthost: TCP, greeting, EHLO, TLS as the target wants it, log-in."""
+"""Opening an SMTP connection: TCP, greeting, EHLO, TLS as the endpoint wants it, log-in."""
 
 from __future__ import annotations
 
@@ -7,70 +7,119 @@ import os
 import re
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from ipaddress import ip_address
 
 import aiosmtplib
 
+from smtpd.delivery.transports.certificates import verdict
+from smtpd.delivery.transports.client import Client, Listener
 from smtpd.delivery.transports.replies import clean
-from webapp.core.rules.relay import RelayTarget
+from webapp.core.rules.relay import RelaySecurity, RelayTarget
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """In seconds, of the kinds that RFC 5321 section 4.5.3.2 tells apart. `connect` is for TCP, then the greeting."""
+    """In seconds, as RFC 5321 section 4.5.3.2 has them; `connect` is for TCP, for which it has none."""
 
     connect: float = 30.0
-    command: float = 60.0
+    greeting: float = 300.0
+    command: float = 300.0
+    data_start: float = 120.0
+    data_block: float = 180.0
     data_end: float = 600.0
 
 
 class UnreachableError(Exception):
-    """No usable connection: the host is down, refuses us, or its TLS or the log-in fails. Its text says why."""
+    """No usable connection: the host is down, refuses us, or its TLS or the log-in fails. Its text says why.
 
-    def __init__(self, reason: str, code: int | None = None) -> None:
+    `code` is the server's answer, if it gave one. `final`: trying again can't help.
+    """
+
+    def __init__(self, reason: str, code: int | None = None, *, final: bool = False) -> None:
         self.reason = reason
         self.code = code
+        self.final = final
         super().__init__(reason)
 
 
 @dataclass(frozen=True, slots=True)
-class Connected:
-    """An open connection, greeted and logged in. `tls` names the version and the certificate's verdict."""
+class Endpoint:
+    """Where to connect to, and how. `address` is what the socket connects to, `name` what TLS is about."""
 
-    client: aiosmtplib.SMTP
+    name: str
+    address: str
+    port: int
+    label: str
+    security: RelaySecurity = "opportunistic"
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, target: RelayTarget) -> Endpoint:
+        """The smarthost *target*."""
+        return cls(
+            target.host,
+            target.host,
+            target.port,
+            target.label,
+            target.security,
+            target.username,
+            target.password,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """An open connection, greeted and logged in.
+
+    `tls` names the version and what became of the certificate, or why there is none though it was offered.
+    """
+
+    client: Client
     tls: str | None
 
 
-async def connect(target: RelayTarget, *, hostname: str, timeouts: Timeouts) -> Connected:
-    """Connect to *target* and introduce ourselves as *hostname*. Raise `UnreachableError`."""
+async def connect(
+    endpoint: Endpoint, *, hostname: str, timeouts: Timeouts, listener: Listener | None = None
+) -> Connected:
+    """Connect to *endpoint* and introduce ourselves as *hostname*. Raise `UnreachableError`."""
     try:
-        async with asyncio.timeout(timeouts.connect + timeouts.command):
-            try:
-                return await _connect(target, hostname, timeouts, allow_tls=True)
-            except _TlsFailedError:
-                if target.security != "opportunistic" or not _may_send_password(target):
-                    raise
-                # A server without STARTTLS would have got the mail in clear just so (RFC 7435 section 3).
-                return await _connect(target, hostname, timeouts, allow_tls=False)
+        try:
+            return await _connect(endpoint, hostname, timeouts, listener)
+        except _TlsFailedError as error:
+            if endpoint.security != "opportunistic" or not _may_send_password(endpoint):
+                raise
+            # A server without STARTTLS would have got the mail in clear just so (RFC 7435 section 3).
+            return await _connect(endpoint, hostname, timeouts, listener, without_tls=error)
     except TimeoutError as error:
-        raise UnreachableError(f"{target.label} did not answer in time.") from error
+        raise UnreachableError(f"{endpoint.label} did not answer in time.") from error
     except (aiosmtplib.SMTPException, OSError) as error:
-        raise _explain(target, error) from error
+        raise _explain(endpoint, error) from error
 
 
 class _TlsFailedError(UnreachableError):
     """The TLS handshake failed after STARTTLS."""
 
 
-async def _connect(target: RelayTarget, hostname: str, timeouts: Timeouts, *, allow_tls: bool) -> Connected:
-    implicit = target.security == "tls"
-    verify = _verifies(target)
+async def _connect(
+    endpoint: Endpoint,
+    hostname: str,
+    timeouts: Timeouts,
+    listener: Listener | None,
+    *,
+    without_tls: _TlsFailedError | None = None,
+) -> Connected:
+    implicit = endpoint.security == "tls"
+    verify = _verifies(endpoint)
     context = await asyncio.to_thread(_context, verify=verify)
-    client = aiosmtplib.SMTP(
-        hostname=target.host,
-        port=target.port,
+    async with asyncio.timeout(timeouts.connect):
+        sock = await _dial(endpoint)
+    client = Client(
+        listener=listener,
+        hostname=endpoint.name,
+        sock=sock,
         local_hostname=hostname,
         timeout=timeouts.command,
         use_tls=implicit,
@@ -78,20 +127,49 @@ async def _connect(target: RelayTarget, hostname: str, timeouts: Timeouts, *, al
         tls_context=context,
     )
     try:
-        await client.connect(timeout=timeouts.connect)
+        await client.connect(timeout=timeouts.greeting)
         await _greet(client)
-        if not implicit and allow_tls:
-            await _start_tls(client, target, context)
-        tls = _tls_label(client, verified=verify)
-        if target.username is not None:
-            await _log_in(client, target, in_clear=tls is None)
+        if not implicit and not without_tls:
+            await _start_tls(client, endpoint, context)
+        tls = await _tls_label(client, endpoint, verified=verify)
+        if endpoint.username is not None:
+            client.keep_secret(endpoint.username, endpoint.password or "")
+            await _log_in(client, endpoint, in_clear=tls is None)
     except BaseException:
         client.close()
+        sock.close()
         raise
+    if without_tls:
+        tls = f"none: {without_tls.reason}"[:100]
     return Connected(client, tls)
 
 
-async def _greet(client: aiosmtplib.SMTP) -> None:
+async def _dial(endpoint: Endpoint) -> socket.socket:
+    """A TCP connection to the endpoint's address; a name's addresses are tried in turn. Raise `OSError`."""
+    loop = asyncio.get_running_loop()
+    try:
+        found = [(endpoint.address, ip_address(endpoint.address).version)]
+    except ValueError:
+        infos = await loop.getaddrinfo(endpoint.address, endpoint.port, type=socket.SOCK_STREAM)
+        found = [(str(info[4][0]), 6 if info[0] == socket.AF_INET6 else 4) for info in infos]
+    failure: OSError = socket.gaierror(socket.EAI_NONAME, "no address")
+    for address, version in found:
+        sock = socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        try:
+            await loop.sock_connect(sock, (address, endpoint.port))
+        except OSError as error:
+            sock.close()
+            failure = error
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise failure
+
+
+async def _greet(client: Client) -> None:
     try:
         await client.ehlo()
     except aiosmtplib.SMTPHeloError:
@@ -100,23 +178,23 @@ async def _greet(client: aiosmtplib.SMTP) -> None:
         await client.helo()
 
 
-async def _start_tls(client: aiosmtplib.SMTP, target: RelayTarget, context: ssl.SSLContext) -> None:
+async def _start_tls(client: Client, endpoint: Endpoint, context: ssl.SSLContext) -> None:
     if not client.supports_extension("starttls"):
-        if target.security == "starttls":
-            raise UnreachableError(f"{target.label} does not offer STARTTLS, which the relay's address requires.")
+        if endpoint.security == "starttls":
+            raise UnreachableError(f"{endpoint.label} does not offer STARTTLS, which the relay's address requires.")
         return
     try:
         await client.starttls(tls_context=context)
     except (ssl.SSLError, aiosmtplib.SMTPException, OSError) as error:
-        raise _TlsFailedError(_explain(target, error).reason) from error
+        raise _TlsFailedError(_explain(endpoint, error).reason) from error
     await _greet(client)
 
 
-async def _log_in(client: aiosmtplib.SMTP, target: RelayTarget, *, in_clear: bool) -> None:
+async def _log_in(client: Client, endpoint: Endpoint, *, in_clear: bool) -> None:
     """Log in with the first mechanism that both know; a second try would count as a second failure over there."""
-    if in_clear and not is_loopback(target.host):
-        raise UnreachableError(f"{target.label} offers no TLS, and a password is never sent in clear: use smtps://.")
-    user, password = (target.username or "").encode(), (target.password or "").encode()
+    if in_clear and not is_loopback(endpoint.address):
+        raise UnreachableError(f"{endpoint.label} offers no TLS, and a password is never sent in clear: use smtps://.")
+    user, password = (endpoint.username or "").encode(), (endpoint.password or "").encode()
     offered = client.server_auth_methods
     try:
         if "plain" in offered:
@@ -126,10 +204,10 @@ async def _log_in(client: aiosmtplib.SMTP, target: RelayTarget, *, in_clear: boo
         elif "cram-md5" in offered:
             await client.auth_crammd5(user, password)
         else:
-            raise UnreachableError(f"{target.label} offers no log-in that is known here: PLAIN, LOGIN or CRAM-MD5.")
+            raise UnreachableError(f"{endpoint.label} offers no log-in that is known here: PLAIN, LOGIN or CRAM-MD5.")
     except aiosmtplib.SMTPAuthenticationError as error:
         raise UnreachableError(
-            f"{target.label} refused the relay's user or password: {error.code} {clean(error.message)}", error.code
+            f"{endpoint.label} refused the relay's user or password: {error.code} {clean(error.message)}", error.code
         ) from error
 
 
@@ -141,14 +219,14 @@ def is_loopback(host: str) -> bool:
         return host.lower().rstrip(".") == "localhost"
 
 
-def _may_send_password(target: RelayTarget) -> bool:
+def _may_send_password(endpoint: Endpoint) -> bool:
     """Whether the connection may go on in clear: nothing secret is sent, or it stays on this machine."""
-    return target.username is None or is_loopback(target.host)
+    return endpoint.username is None or is_loopback(endpoint.address)
 
 
-def _verifies(target: RelayTarget) -> bool:
+def _verifies(endpoint: Endpoint) -> bool:
     """Opportunistic TLS guards against listeners only; a relay on this machine usually signs its own certificate."""
-    return target.security != "opportunistic" and not is_loopback(target.host)
+    return endpoint.security != "opportunistic" and not is_loopback(endpoint.address)
 
 
 @cache
@@ -160,30 +238,31 @@ def _context(*, verify: bool) -> ssl.SSLContext:
     return context
 
 
-def _tls_label(client: aiosmtplib.SMTP, *, verified: bool) -> str | None:
+async def _tls_label(client: Client, endpoint: Endpoint, *, verified: bool) -> str | None:
     tls = client.get_transport_info("ssl_object")
     if tls is None:
         return None
-    return f"{tls.version()}, certificate {'verified' if verified else 'not checked'}"
+    found = "verified" if verified else await asyncio.to_thread(verdict, tls, endpoint.name)
+    return f"{tls.version()}, certificate {found}"
 
 
-def _explain(target: RelayTarget, error: BaseException) -> UnreachableError:
+def _explain(endpoint: Endpoint, error: BaseException) -> UnreachableError:
     """Say in one sentence what kept us from connecting."""
     if isinstance(error, aiosmtplib.SMTPResponseException):
-        return UnreachableError(f"{target.label} answered {error.code} {clean(error.message)}", error.code)
+        return UnreachableError(f"{endpoint.label} answered {error.code} {clean(error.message)}", error.code)
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return UnreachableError(f"The certificate of {target.label} is not valid: {cause.verify_message}.")
+            return UnreachableError(f"The certificate of {endpoint.label} is not valid: {cause.verify_message}.")
         if isinstance(cause, ssl.SSLError):
-            return UnreachableError(f"TLS with {target.label} failed: {cause.reason or 'handshake error'}.")
+            return UnreachableError(f"TLS with {endpoint.label} failed: {cause.reason or 'handshake error'}.")
         if isinstance(cause, socket.gaierror):
-            return UnreachableError(f"The name {target.host} was not found: {cause.strerror}.")
+            return UnreachableError(f"The name {endpoint.name} was not found: {cause.strerror}.")
         # Of several addresses that failed, asyncio gives the numbers in its text only.
         if isinstance(cause, OSError) and (number := cause.errno or _errno_in(str(cause))):
-            return UnreachableError(f"{target.label} can't be reached: {os.strerror(number)}.")
+            return UnreachableError(f"{endpoint.label} can't be reached: {os.strerror(number)}.")
         cause = cause.__cause__
-    return UnreachableError(f"{target.label} can't be reached: {clean(str(error))}")
+    return UnreachableError(f"{endpoint.label} can't be reached: {clean(str(error))}")
 
 
 def _errno_in(text: str) -> int | None:

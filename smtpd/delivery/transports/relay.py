@@ -7,7 +7,7 @@ from datetime import datetime
 import structlog
 
 from smtpd.delivery.transports.base import Parcel, Report, attempt_now
-from smtpd.delivery.transports.connect import Timeouts, UnreachableError, connect
+from smtpd.delivery.transports.connect import Endpoint, Timeouts, UnreachableError, connect
 from smtpd.delivery.transports.pool import CoolingDownError, Pool, PoolLimits
 from smtpd.delivery.transports.session import Envelope, SmtpSession, StaleConnectionError
 from webapp.core.models import utcnow
@@ -58,19 +58,19 @@ class RelayTransport:
         await self._pool.close()
 
     async def _open(self) -> SmtpSession:
-        connected = await connect(self.target, hostname=self._hostname, timeouts=self._timeouts)
+        connected = await connect(Endpoint.of(self.target), hostname=self._hostname, timeouts=self._timeouts)
         return SmtpSession(connected, label=self.target.label, timeouts=self._timeouts)
 
     async def _send(self, session: SmtpSession, parcel: Parcel, started_at: datetime) -> list[Outcome]:
         message = parcel.message
-        source = await parcel.load()
-        if not parcel.is_ours():
+        content = await parcel.load()
+        if not parcel.is_ours(message.recipients):
             return []
         answers = await session.send(
             Envelope(
                 sender=message.envelope_from,
                 recipients=message.recipients,
-                source=source,
+                content=content,
                 eight_bit=message.eight_bit,
                 smtputf8=message.smtputf8,
             )

@@ -15,11 +15,15 @@ LONGEST_REPLY = 500
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server's reply, or its silence, means for one recipient."""
+    """What a server's reply, or its silence, means for one recipient.
+
+    `elsewhere`: the server was not up to it, and another one of the same destination may be.
+    """
 
     status: Status
     reason: str
     code: int | None = None
+    elsewhere: bool = False
 
 
 def clean(text: str) -> str:

@@ -8,13 +8,14 @@ from typing import Any
 
 from smtpd.delivery.transports.base import Parcel
 from smtpd.delivery.transports.connect import Timeouts
+from smtpd.delivery.transports.content import Content
 from smtpd.delivery.transports.relay import RelayTransport
 from tests.support.smtp_sink import SmtpSink
 from webapp.core.rules.relay import RelayTarget
 from webapp.core.services.deliveries import Claimed, Outcome
 
 SOURCE = b"From: shop@example.com\r\nSubject: x\r\n\r\n.one\r\n..two\r\n.\r\nthree\r\n"
-QUICK = Timeouts(connect=0.5, command=0.5, data_end=0.5)
+QUICK = Timeouts(connect=0.5, greeting=0.5, command=0.5, data_start=0.5, data_block=0.5, data_end=0.5)
 
 
 def target(sink: SmtpSink, scheme: str = "smtp", login: str = "") -> RelayTarget:
@@ -48,15 +49,15 @@ class Office:
             recipients=to,
         )
 
-        async def load() -> bytes:
-            return source
+        async def load() -> Content:
+            return Content(source)
 
         async def report(outcomes: Sequence[Outcome]) -> None:
             for outcome in outcomes:
                 assert to[outcome.delivery_id] not in self.outcomes, "reported twice"
                 self.outcomes[to[outcome.delivery_id]] = outcome
 
-        await self.transport.deliver(Parcel(message, fresh, load, lambda: self.ours), report)
+        await self.transport.deliver(Parcel(message, fresh, load, lambda _ids: self.ours), report)
 
     def result(self, recipient: str = "ann@example.org") -> tuple[str, int | None, str | None]:
         outcome = self.outcomes[recipient]

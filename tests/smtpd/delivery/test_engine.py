@@ -94,6 +94,7 @@ def test_a_change_on_the_settings_page_takes_effect_while_it_runs(
         values = {"delivery": "relay", "relay_url": f"smtp://127.0.0.1:{sink.port}"}
         with gateway.database.session() as session:
             gateway.preferences.store(session, COMMAND_LINE, values)
+        until(lambda: gateway.preferences.current().delivery == "relay")
         second = enqueue(gateway)
         until(lambda: statuses(gateway, second) == ["delivered"])
 

@@ -23,7 +23,7 @@ def test_tls_is_used_when_offered_and_noted(sink: SmtpSink, tmp_path: Path) -> N
     assert sink.messages[0].in_tls
     attempt = office.outcomes["ann@example.org"].attempt
     assert attempt is not None
-    assert attempt.tls == "TLSv1.3, certificate not checked"
+    assert attempt.tls == "TLSv1.3, certificate not trusted (self-signed)"
 
 
 @pytest.mark.parametrize("login", ["", "user:right@"])
