@@ -28,6 +28,7 @@ from webapp.db import db
 
 from .credential_forms import RotateKeyForm
 from .networks import NetworksMixin
+from .sending_limits import LIMIT_ARGS, LIMIT_FIELDS, LIMIT_WIDGETS, look_up_usage, set_limits, usage
 
 
 def _cell(name: str) -> Any:
@@ -75,7 +76,7 @@ class CredentialView(NetworksMixin, PanelModelView):
     column_sortable_list = ("name", "note", "last_used_at", ("domain", "domain.name"))
     column_searchable_list = ("name", "note")
     column_default_sort = ("id", True)
-    edit_columns = ("note", "expires_at", "expire_now")
+    edit_columns = ("note", *LIMIT_FIELDS, "expires_at", "expire_now")
     edit_fields = {"expire_now": BooleanField("Expire it now")}
     form_overrides = {"expires_at": UtcDateTimeField}
     form_args = {
@@ -93,8 +94,13 @@ class CredentialView(NetworksMixin, PanelModelView):
             "format": "%Y-%m-%dT%H:%M",
             "validators": [Optional()],
         },
+        **LIMIT_ARGS,
     }
-    form_widget_args = {"note": {"placeholder": "Office printer, 2nd floor"}, "expires_at": {"step": 60}}
+    form_widget_args = {
+        "note": {"placeholder": "Office printer, 2nd floor"},
+        "expires_at": {"step": 60},
+        **LIMIT_WIDGETS,
+    }
 
     @property
     def page_tabs(self) -> list[dict[str, Any]]:
@@ -114,6 +120,12 @@ class CredentialView(NetworksMixin, PanelModelView):
         query = query.filter(self.model.deleted_at.is_(None))
         chosen = current_scope().domain
         return query.filter(self.model.domain_id == chosen.id) if chosen else query
+
+    def get_list(self, *args: Any, **kwargs: Any) -> tuple[int, list[CredentialRow]]:
+        """Flask-Admin's hook: with what the cells show beside the row itself."""
+        count, rows = super().get_list(*args, **kwargs)
+        look_up_usage(rows)
+        return count, rows
 
     def get_list_row_actions(self) -> list[Any]:
         """Flask-Admin's hook."""
@@ -156,8 +168,9 @@ class CredentialView(NetworksMixin, PanelModelView):
         return self._card(*result, rotated=False)
 
     def update_row(self, form: Any, row: CredentialRow) -> None:
-        """Note and expiry."""
+        """Note, limits and expiry."""
         session = db.session()
+        set_limits(form, row)
         credentials.set_note(session, actor(), row, form.note.data or "")
         expires_at = utcnow() if form.expire_now.data else form.expires_at.data
         if row.expires_at is None or expires_at is None or not _same_minute(row.expires_at, expires_at):
@@ -225,6 +238,8 @@ class CredentialView(NetworksMixin, PanelModelView):
     def action_delete(self, ids: list[str]) -> None:
         """Delete several."""
         self.change_all(ids, self.delete_row, self._told("deleted"))
+
+    usage = staticmethod(usage)
 
     def old_secret_uses(self, row: CredentialRow) -> list[Any]:
         """For the list: who still uses the old secret."""

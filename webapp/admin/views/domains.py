@@ -23,6 +23,8 @@ from webapp.core.models import CredentialRow, Domain
 from webapp.core.services import domains
 from webapp.db import db
 
+from .sending_limits import LIMIT_ARGS, LIMIT_FIELDS, LIMIT_WIDGETS, look_up_usage, set_limits, usage
+
 
 def _state(view: DomainView, _context: Any, domain: Domain, _name: str) -> Markup:
     mode = gateway_of().preferences.current().delivery
@@ -37,6 +39,10 @@ def _credentials(view: DomainView, _context: Any, domain: Domain, _name: str) ->
     return get_template_attribute("panel/domains/cells.html", "credentials")(count, url)
 
 
+def _sent(_view: DomainView, _context: Any, domain: Domain, _name: str) -> Markup:
+    return get_template_attribute("panel/sending_limits.html", "limits")(domain, usage(domain))
+
+
 class DomainView(PanelModelView):
     """``/admin/domains/``"""
 
@@ -48,12 +54,12 @@ class DomainView(PanelModelView):
     empty_text = "The part after the @ of your senders' addresses, for example example.org."
     delete_question = "Its messages stay in the list. A domain that still has credentials can't be deleted."
     domain_scoped = False  # it shows them all
-    creates = deletes = True
+    creates = edits = deletes = True
     simple_list_pager = False
 
-    column_list = ("name", "state", "credentials", "created_at")
-    column_labels = {"name": "Domain", "created_at": "Added"}
-    column_formatters = {"state": _state, "credentials": _credentials, "created_at": time_cell}
+    column_list = ("name", "state", "credentials", "sent", "created_at")
+    column_labels = {"name": "Domain", "sent": "Sending limits", "created_at": "Added"}
+    column_formatters = {"state": _state, "credentials": _credentials, "sent": _sent, "created_at": time_cell}
     column_sortable_list = ("name", "created_at")
     column_searchable_list = ("name",)
     column_default_sort = "name"
@@ -69,9 +75,16 @@ class DomainView(PanelModelView):
             "label": "Domain name",
             "description": "Without the part before the @, for example example.org.",
             "validators": [InputRequired("Type the domain's name.")],
-        }
+        },
+        **LIMIT_ARGS,
+        "messages_per_hour": LIMIT_ARGS["messages_per_hour"] | {"description": "Of all its credentials together."},
     }
-    form_widget_args = {"name": {"placeholder": "example.org", "autocomplete": "off", "autofocus": True}}
+    form_widget_args = {
+        "name": {"placeholder": "example.org", "autocomplete": "off", "autofocus": True},
+        **LIMIT_WIDGETS,
+    }
+    edit_columns = LIMIT_FIELDS
+    edit_intro = "Limits for all of its credentials together."
 
     def __init__(self) -> None:
         super().__init__(Domain, db, name="Domains", endpoint="domains", url="domains")
@@ -96,6 +109,16 @@ class DomainView(PanelModelView):
         """What comes next is a credential."""
         flash(f"{result.name} was added. Now create a credential for your program.", "success")
         return redirect(self.get_url(".index_view", domain=None), 303)
+
+    def update_row(self, form: Any, row: Domain) -> None:
+        """The limits of all its credentials together."""
+        set_limits(form, row)
+
+    def get_list(self, *args: Any, **kwargs: Any) -> tuple[int, list[Domain]]:
+        """Flask-Admin's hook: with what the cells show beside the row itself."""
+        count, rows = super().get_list(*args, **kwargs)
+        look_up_usage(rows)
+        return count, rows
 
     def delete_row(self, row: Domain) -> None:
         """Delete it, unless something still uses it."""
