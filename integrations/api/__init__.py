@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-from integrations.api import access, errors, messages, rates, send
+from integrations.api import access, docs, errors, messages, rates, send
 from webapp.core.services.gateway import Gateway
 
 __all__ = ["create_api"]
@@ -12,10 +12,18 @@ __all__ = ["create_api"]
 
 def create_api(gateway: Gateway) -> Blueprint:
     """The blueprint of ``/v1``. Its callers bring a key, not a session: it needs no CSRF protection."""
-    blueprint = Blueprint("api", __name__, url_prefix="/v1")
+    blueprint = Blueprint(
+        "api",
+        __name__,
+        url_prefix="/v1",
+        template_folder="templates",
+        static_folder="static",
+        static_url_path="/static",
+    )
     errors.register(blueprint, gateway)
     access.register(blueprint, gateway)
     rates.register(blueprint, gateway)
     send.register(blueprint, gateway)
     messages.register(blueprint, gateway)
+    docs.register(blueprint, gateway)
     return blueprint

@@ -11,12 +11,18 @@ from webapp.core.services.gateway import Gateway
 from webapp.net.client_address import client_address
 from webapp.settings import Settings
 
+#: What anyone may read: how the API is used.
+_PUBLIC = frozenset({"openapi", "docs", "static"})
+
 
 def register(blueprint: Blueprint, gateway: Gateway) -> None:
-    """Let nobody in without a key."""
+    """Let nobody in without a key, but to what is public."""
+    public = {f"{blueprint.name}.{name}" for name in _PUBLIC}
 
     @blueprint.before_request
     def authenticate() -> None:
+        if request.endpoint in public:
+            return
         key = presented_key()
         if key is None:
             raise Refused(Reason.KEY_MISSING)

@@ -13,6 +13,7 @@ from webapp.core.rules.refusals import Reason, Refused, printable
 #: Far beyond what a message may have: longer lists are not even read.
 MOST_ADDRESSES, LONGEST_ADDRESS_LIST = 20_000, 2_000_000
 MOST_HEADERS = 100
+HIGHEST_LIMIT = 100
 
 
 def text(name: str, value: Any) -> str:
@@ -98,6 +99,22 @@ def unstringified(name: str, value: Any) -> Any:
     if not storable(read):
         refuse(name, f"{name} has characters that can't be sent: remove NUL and broken emoji")
     return read
+
+
+def address(name: str, value: Any) -> str:
+    """One address to search for, without a name."""
+    try:
+        return parse_address(text(name, value).strip())
+    except AddressError as error:
+        refuse(name, f"{name} is not an address: {error}")
+
+
+def limit(name: str, value: Any) -> int:
+    """How many rows are asked for: 1 to `HIGHEST_LIMIT`."""
+    given = text(name, value)
+    if not (given.isascii() and given.isdigit() and 1 <= int(given[:9]) <= HIGHEST_LIMIT):
+        refuse(name, f"{name} must be a number from 1 to {HIGHEST_LIMIT}")
+    return int(given)
 
 
 def refuse(name: str, problem: str) -> NoReturn:

@@ -6,19 +6,16 @@ from flask import Blueprint, Response, request
 from sqlalchemy import ColumnElement, and_, select
 from sqlalchemy.orm import Session, selectinload
 
-from integrations.api import coerce
 from integrations.api.access import credential
 from integrations.api.replies import reply
-from integrations.api.schemas import DomainList, DomainOut, Me, MessageList, MessageOut, Recipient
+from integrations.api.schemas import DomainList, DomainOut, Me, MessageList, MessageOut, MessageQuery, Recipient
 from webapp.core.models import CredentialRow, Delivery, Message, MessageSource
-from webapp.core.rules.addresses import AddressError, parse_address
 from webapp.core.rules.api_keys import PREFIX
 from webapp.core.rules.refusals import Reason, Refused
 from webapp.core.rules.statuses import FINAL, Status
 from webapp.core.services.gateway import Gateway
 from webapp.core.services.notices import DOOR
 
-USUAL_LIMIT, HIGHEST_LIMIT = 50, 100
 _WAITING = frozenset(Status) - FINAL - {Status.DELIVERING, Status.HELD}
 
 
@@ -39,20 +36,19 @@ def register(blueprint: Blueprint, gateway: Gateway) -> None:
 
     @blueprint.get("/messages")
     def messages() -> Response:
+        asked = MessageQuery.read(request.args)
         query = (
             select(Message)
             .where(_visible())
             .options(selectinload(Message.deliveries))
             .order_by(Message.id.desc())
-            .limit(_limit())
+            .limit(asked.limit)
         )
-        if recipient := _asked("recipient"):
-            theirs = select(Delivery.message_id).where(Delivery.recipient == _address(recipient))
+        if asked.recipient:
+            theirs = select(Delivery.message_id).where(Delivery.recipient == asked.recipient)
             query = query.where(Message.id.in_(theirs))
-        if status := _asked("status"):
-            if status not in set(Status):
-                coerce.refuse("status", f"status must be one of {', '.join(Status)}")
-            query = query.where(Message.status == status)
+        if asked.status:
+            query = query.where(Message.status == asked.status)
         with gateway.database.session() as session:
             return reply(MessageList(data=[_shown(message) for message in session.scalars(query)]))
 
@@ -90,7 +86,7 @@ def _visible() -> ColumnElement[bool]:
 def _shown(message: Message) -> MessageOut:
     return MessageOut(
         id=message.id,
-        status=message.status,
+        status=Status(message.status),
         from_email=message.from_email,
         subject=message.subject,
         tag=message.tag,
@@ -98,7 +94,7 @@ def _shown(message: Message) -> MessageOut:
         recipients=[
             Recipient(
                 email=delivery.recipient,
-                status=delivery.status,
+                status=Status(delivery.status),
                 smtp_code=delivery.smtp_code,
                 reason=delivery.reason,
                 attempts=delivery.attempts,
@@ -107,24 +103,3 @@ def _shown(message: Message) -> MessageOut:
             for delivery in message.deliveries
         ],
     )
-
-
-def _asked(name: str) -> str:
-    value = request.args.get(name, "")
-    if not value.isprintable():
-        coerce.refuse(name, f"{name} has characters that can't be searched for")
-    return value
-
-
-def _address(text: str) -> str:
-    try:
-        return parse_address(text.strip())
-    except AddressError as error:
-        coerce.refuse("recipient", f"recipient is not an address: {error}")
-
-
-def _limit() -> int:
-    text = _asked("limit") or str(USUAL_LIMIT)
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= HIGHEST_LIMIT):
-        coerce.refuse("limit", f"limit must be a number from 1 to {HIGHEST_LIMIT}")
-    return int(text)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationInfo, WithJsonSchema
 
-from integrations.api import coerce
+from integrations.api import coerce, inputs
 from integrations.api.attachments import read_attachments
 from webapp.core.rules.addresses import Mailbox
 from webapp.core.rules.compose import AttachedFile
 from webapp.core.rules.controls import check_idempotency_key, check_tag, parse_instant, parse_metadata
 from webapp.core.rules.refusals import Reason, Refused, printable
+from webapp.core.rules.statuses import Status
 
 #: An instant as answers write it: ISO 8601 with its offset, to the millisecond.
 Instant = Annotated[
@@ -27,13 +28,13 @@ Instant = Annotated[
 ]
 
 
-def _by(read: Callable[[str, Any], Any]) -> BeforeValidator:
-    """Have *read* make a field's value. What it refuses passes through Pydantic as it is."""
+def _by(read: Callable[[str, Any], Any], written: Any = str) -> BeforeValidator:
+    """Have *read* make a field's value from what is *written*. What it refuses passes through Pydantic as it is."""
 
     def validate(value: Any, info: ValidationInfo) -> Any:
         return read("from" if info.field_name == "sender" else str(info.field_name), value)
 
-    return BeforeValidator(validate)
+    return BeforeValidator(validate, json_schema_input_type=written)
 
 
 def _tag(name: str, value: Any) -> str:
@@ -52,25 +53,45 @@ def _send_at(name: str, value: Any) -> datetime:
     return parse_instant(coerce.text(name, value) if isinstance(value, list) else value)
 
 
+def _status(name: str, value: Any) -> str:
+    if value not in set(Status):
+        coerce.refuse(name, f"{name} must be one of {', '.join(Status)}")
+    return str(value)
+
+
+#: How many rows a list gives.
+Limit = Annotated[int, Field(ge=1, le=coerce.HIGHEST_LIMIT)]
+
+
 class SendRequest(BaseModel):
-    """``POST /v1/send``."""
+    """A message to send. It needs `from`, a recipient, and `text`, `html` or a file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    sender: Annotated[Mailbox, _by(coerce.mailbox)] = Field(alias="from")
-    to: Annotated[list[Mailbox], _by(coerce.mailboxes)] = []
-    cc: Annotated[list[Mailbox], _by(coerce.mailboxes)] = []
-    bcc: Annotated[list[Mailbox], _by(coerce.mailboxes)] = []
-    reply_to: Annotated[list[Mailbox], _by(coerce.mailboxes)] = []
-    subject: Annotated[str, _by(coerce.line)] = ""
-    text: Annotated[str | None, _by(coerce.text)] = None
+    sender: Annotated[Mailbox, _by(coerce.mailbox, inputs.Address)] = Field(
+        alias="from", examples=["Shop <shop@example.com>"], description="An address at the key's domain."
+    )
+    to: Annotated[list[Mailbox], _by(coerce.mailboxes, inputs.Addresses)] = Field([], examples=["ann@example.org"])
+    cc: Annotated[list[Mailbox], _by(coerce.mailboxes, inputs.Addresses)] = Field([], description="As `to`.")
+    bcc: Annotated[list[Mailbox], _by(coerce.mailboxes, inputs.Addresses)] = Field(
+        [], description="As `to`; nobody else sees them."
+    )
+    reply_to: Annotated[list[Mailbox], _by(coerce.mailboxes, inputs.Addresses)] = Field(
+        [], description="As `to`: where answers go."
+    )
+    subject: Annotated[str, _by(coerce.line)] = Field("", examples=["Your order"])
+    text: Annotated[str | None, _by(coerce.text)] = Field(
+        None, examples=["It is on its way."], description="When missing, it is made from `html`."
+    )
     html: Annotated[str | None, _by(coerce.text)] = None
-    attachments: Annotated[list[AttachedFile], _by(read_attachments)] = []
-    headers: Annotated[dict[str, str], _by(coerce.headers)] = {}
-    tag: Annotated[str | None, _by(_tag)] = None
-    metadata: Annotated[dict[str, str], _by(_metadata)] = {}
-    send_at: Annotated[datetime | None, _by(_send_at)] = None
-    idempotency_key: Annotated[str | None, _by(_idempotency_key)] = None
+    attachments: Annotated[list[AttachedFile], _by(read_attachments, inputs.Attachments)] = []
+    headers: Annotated[dict[str, str], _by(coerce.headers, inputs.Headers)] = {}
+    tag: Annotated[str | None, _by(_tag)] = Field(None, description="At most 100 characters; events give it back.")
+    metadata: Annotated[dict[str, str], _by(_metadata, inputs.Metadata)] = {}
+    send_at: Annotated[datetime | None, _by(_send_at, inputs.SendAt)] = None
+    idempotency_key: Annotated[str | None, _by(_idempotency_key)] = Field(
+        None, description="A repeat with the same key within 24 hours brings no second message. Also as a header."
+    )
 
     @classmethod
     def read(cls, fields: dict[str, Any]) -> SendRequest:
@@ -107,11 +128,37 @@ class SendRequest(BaseModel):
         return sha256(json.dumps(plain, sort_keys=True).encode()).digest()
 
 
+class Query(BaseModel):
+    """Questions in a URL. The first of a name counts, an empty one doesn't, and unknown ones are ignored."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    @classmethod
+    def read(cls, asked: Mapping[str, str]) -> Self:
+        """Validate *asked*. Raise ``Refused(INVALID_FIELD)`` naming the question."""
+        for name in cls.model_fields:
+            if not asked.get(name, "").isprintable():
+                coerce.refuse(name, f"{name} has characters that can't be searched for")
+        return cls.model_validate({name: asked[name] for name in cls.model_fields if asked.get(name)})
+
+
+class MessageQuery(Query):
+    """``GET /v1/messages``."""
+
+    recipient: Annotated[str | None, _by(coerce.address)] = Field(
+        None, examples=["ann@example.org"], description="Messages to this address only."
+    )
+    status: Annotated[Status | None, _by(_status, Status)] = Field(
+        None, examples=["captured"], description="Messages that show this status only."
+    )
+    limit: Annotated[int, _by(coerce.limit, Limit)] = Field(50, description="How many, at most.")
+
+
 class Receipt(BaseModel):
     """The answer of ``POST /v1/send``. `to_count` counts all recipients, also those of cc and bcc."""
 
     id: str
-    status: str
+    status: Status
     domain: str
     from_email: str
     to: list[str]
@@ -142,10 +189,10 @@ class DomainList(BaseModel):
 
 
 class Recipient(BaseModel):
-    """One recipient of a message. `next_try_at` is null when nothing is planned."""
+    """One recipient of a message. `reason` says why it is where it is, `next_try_at` when it is tried next."""
 
     email: str
-    status: str
+    status: Status
     smtp_code: int | None
     reason: str | None
     attempts: int
@@ -156,7 +203,7 @@ class MessageOut(BaseModel):
     """One message."""
 
     id: str
-    status: str
+    status: Status
     from_email: str
     subject: str
     tag: str | None

@@ -16,6 +16,7 @@ from webapp.core.models import utcnow
 from webapp.core.rules.compose import Draft, compose
 from webapp.core.rules.controls import parse_send_at
 from webapp.core.rules.refusals import Reason, Refused, printable
+from webapp.core.rules.statuses import Status
 from webapp.core.rules.submission import Submission
 from webapp.core.services.gateway import Gateway
 
@@ -34,7 +35,7 @@ def register(blueprint: Blueprint, gateway: Gateway) -> None:
         accepted = gateway.submit(_submission(gateway, wanted)).result()
         receipt = Receipt(
             id=accepted.id,
-            status=accepted.status,
+            status=Status(accepted.status),
             domain=accepted.domain,
             from_email=accepted.from_email,
             to=[mailbox.email for mailbox in wanted.to],
