@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, selectinload
 from integrations.api.access import credential
 from integrations.api.replies import reply
 from integrations.api.schemas import DomainList, DomainOut, Me, MessageList, MessageOut, MessageQuery, Recipient
-from webapp.core.models import CredentialRow, Delivery, Message, MessageSource
+from webapp.core.models import CredentialRow, Delivery, Message
 from webapp.core.rules.api_keys import PREFIX
 from webapp.core.rules.refusals import Reason, Refused
 from webapp.core.rules.statuses import FINAL, Status
@@ -60,12 +60,12 @@ def register(blueprint: Blueprint, gateway: Gateway) -> None:
     @blueprint.get("/messages/<message_id>/source")
     def source(message_id: str) -> Response:
         with gateway.database.session() as session:
-            stored = session.get(MessageSource, _find(session, message_id).id)
-        if stored is None:
+            source = gateway.signing.as_sent(session, _find(session, message_id))
+        if source is None:
             raise Refused(Reason.NOT_FOUND)
         # Never shown by a browser: the message may hold anything.
         headers = {"Content-Disposition": f'attachment; filename="{message_id}.eml"'}
-        return Response(stored.source, mimetype="message/rfc822", headers=headers)
+        return Response(source, mimetype="message/rfc822", headers=headers)
 
 
 def _find(session: Session, message_id: str) -> Message:

@@ -168,10 +168,13 @@ class DeliveryEngine:
             self._hand.drop(message)
 
     async def _load(self, message_id: str) -> Content:
-        source = await self._in_session(partial(load_source, message_id=message_id))
+        return await self._in_session(partial(self._read, message_id=message_id))
+
+    def _read(self, session: Session, message_id: str) -> Content:
+        source = load_source(session, message_id)
         if source is None:
             raise SourceGoneError
-        return Content(source)
+        return Content(source, self._gateway.signing.of(session, message_id))
 
     async def _report(self, outcomes: Sequence[Outcome]) -> None:
         """Return once *outcomes* are on disk, however long the database is gone: the mail has left already."""

@@ -117,6 +117,8 @@ class SmtpSink:
 class _Server(SMTP):
     """One connection."""
 
+    line_length_limit = 1 << 20  # as real servers have it; RFC 5321 wants no more than 1000
+
     def __init__(self, sink: SmtpSink, number: int) -> None:
         super().__init__(
             _Hooks(sink, self),

@@ -10,11 +10,11 @@ from io import BytesIO
 from flask import Response, abort, make_response, send_file
 from flask_admin import expose
 
+from webapp.app import gateway_of
 from webapp.core.models import Message
 from webapp.core.rules.html_view import view_html
 from webapp.core.rules.mail_view import attachment as find_attachment
 from webapp.core.rules.mail_view import view_mail
-from webapp.core.services.deliveries import load_source
 from webapp.db import db
 
 #: The frame's own policy: pictures from the message itself, its styles, and nothing else. ``sandbox`` holds also
@@ -56,7 +56,7 @@ class MessageContentMixin:
 
     def _source(self, message_id: str) -> bytes:
         """The source of a message that this view shows, else 404."""
-        source = load_source(db.session(), self.message_or_404(message_id).id)
+        source = gateway_of().signing.as_sent(db.session(), self.message_or_404(message_id))
         return source if source is not None else abort(404)
 
     def message_or_404(self, message_id: str) -> Message:

@@ -15,12 +15,12 @@ from sqlalchemy.orm import Query, Session, joinedload, lazyload
 from webapp.admin.model_view import PanelModelView
 from webapp.admin.scope import ARGUMENT, current_scope
 from webapp.admin.sessions import actor
+from webapp.app import gateway_of
 from webapp.core.models import CredentialRow, Delivery, DeliveryAttempt, Message, utcnow
 from webapp.core.rules.html_view import view_html
 from webapp.core.rules.mail_view import MailView, view_mail
 from webapp.core.rules.statuses import FINAL, Status
 from webapp.core.services import audit, deliveries_control
-from webapp.core.services.deliveries import load_source
 from webapp.db import db
 
 from .message_content import MessageContentMixin
@@ -138,7 +138,7 @@ class MessageView(MessageContentMixin, NewestFirst, PanelModelView):
     def message(self, message_id: str) -> str:
         """The page about one message."""
         message = self.message_or_404(message_id)
-        source = load_source(db.session(), message.id)
+        source = gateway_of().signing.as_sent(db.session(), message)
         mail = view_mail(source) if source is not None else None
         tab = _tab(mail)
         return self.render(

@@ -5,7 +5,9 @@ from webapp.core.models.alert import Alert
 from webapp.core.models.base import Base, utcnow
 from webapp.core.models.credential import ApiKeyRow, CredentialRow, CredentialSecret, CredentialUse, SmtpUser
 from webapp.core.models.delivery import Delivery, DeliveryAttempt
+from webapp.core.models.dkim_key import DkimKey
 from webapp.core.models.domain import Domain
+from webapp.core.models.domain_check import DomainCheck
 from webapp.core.models.message import IdempotencyKey, Message, MessageSource
 from webapp.core.models.quota import SendCounter
 from webapp.core.models.security import AuditEntry, FailedAttempt, Lock, Refusal
@@ -24,7 +26,9 @@ __all__ = [
     "CredentialUse",
     "Delivery",
     "DeliveryAttempt",
+    "DkimKey",
     "Domain",
+    "DomainCheck",
     "FailedAttempt",
     "Heartbeat",
     "IdempotencyKey",

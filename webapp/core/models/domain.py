@@ -30,6 +30,7 @@ class Domain(Limited, Base):
     ownership_token: Mapped[str] = mapped_column(String(64))
     verified_at: Mapped[datetime | None]
     checked_at: Mapped[datetime | None]
+    lost_at: Mapped[datetime | None]  # since when a verified one's ownership record is gone; grace runs from here
     vouched_at: Mapped[datetime | None]
     vouched_by: Mapped[str | None] = mapped_column(String(254))
     created_at: Mapped[datetime] = mapped_column(default=utcnow)

@@ -12,6 +12,7 @@ from webapp.core.rules.submission import Accepted, Credential, Peer, Submission
 from webapp.core.services import heartbeats, quotas
 from webapp.core.services.acceptance import Acceptance
 from webapp.core.services.authenticate import Authenticator
+from webapp.core.services.dkim import Signing
 from webapp.core.services.group_commit import GroupCommit
 from webapp.core.services.locks import Locks
 from webapp.core.services.preferences import Preferences
@@ -30,6 +31,7 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.vault = Vault.open(settings.data_dir)
+        self.signing = Signing(self.vault)
         self.database = Database(settings.sqlalchemy_url)
         self.spool = GroupCommit(self.database, name="spool")
         self.ledger = GroupCommit(self.database, name="ledger", backlog=LOG_BACKLOG)
