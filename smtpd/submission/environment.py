@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from smtpd.submission.certificate import Certificate
 from smtpd.submission.limits import ConnectionCounter, Limits, MemoryBudget
 from webapp.core.rules.refusals import Refused
 from webapp.core.rules.submission import Accepted, Credential, Peer, Submission
+from webapp.core.services.authenticate import MOST_WAITING
 from webapp.settings import Settings
 
 P = ParamSpec("P")
@@ -36,8 +36,8 @@ class SubmissionGateway(Protocol):
 
 
 def _auth_threads() -> ThreadPoolExecutor:
-    # argon2 takes a whole core for a tenth of a second: more threads than cores only starve the event loop.
-    return ThreadPoolExecutor(max(2, min(4, os.cpu_count() or 1)), thread_name_prefix="smtp-auth")
+    # Most of them wait for their turn to hash, which is given fairly; a queue before the threads would not be.
+    return ThreadPoolExecutor(MOST_WAITING["smtp"] + 16, thread_name_prefix="smtp-auth")
 
 
 @dataclass(slots=True, kw_only=True)

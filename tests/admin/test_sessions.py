@@ -150,7 +150,7 @@ def test_a_wrong_login_says_one_thing_with_a_reference(browser: Browser, email: 
     assert PASSWORD not in text
     gateway_of(browser.app).ledger.close()
     assert [r.reference for r in rows(browser.app, Refusal)] == [answer.headers["X-Request-Id"]]
-    assert [f.door for f in rows(browser.app, FailedAttempt)] == ["panel"]
+    assert [f.kind for f in rows(browser.app, FailedAttempt)] == ["admin"]
 
 
 def test_an_empty_form_is_no_failed_attempt(browser: Browser) -> None:

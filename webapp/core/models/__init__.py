@@ -10,7 +10,7 @@ from webapp.core.models.domain import Domain
 from webapp.core.models.domain_check import DomainCheck
 from webapp.core.models.message import IdempotencyKey, Message, MessageSource
 from webapp.core.models.quota import SendCounter
-from webapp.core.models.security import AuditEntry, FailedAttempt, Lock, Refusal
+from webapp.core.models.security import AuditEntry, FailedAttempt, KnownAddress, Lock, Refusal, ReverseName
 from webapp.core.models.system import Heartbeat, Preference
 from webapp.core.models.task import Task
 
@@ -32,12 +32,14 @@ __all__ = [
     "FailedAttempt",
     "Heartbeat",
     "IdempotencyKey",
+    "KnownAddress",
     "Lock",
     "Message",
     "MessageSource",
     "OneTimeLink",
     "Preference",
     "Refusal",
+    "ReverseName",
     "SendCounter",
     "SmtpUser",
     "Task",

@@ -1,4 +1,4 @@
-"""Failed attempts, the locks they lead to, refusals with their references, and the audit log."""
+"""Failures that count, the locks they lead to, refusals with their references, and the audit log."""
 
 from __future__ import annotations
 
@@ -12,33 +12,44 @@ from webapp.core.models.base import Base, BigKey, utcnow
 
 
 class FailedAttempt(Base):
-    """A wrong secret or an unknown name, at any door.
+    """A failure that counts: a wrong secret or an unknown name, at any door, once a window.
 
-    Never the secret itself: a keyed digest tells whether it is the same one.
+    It is here for the locks alone. The log of all attempts, with whatever can be told of each, is `Refusal`. Never the
+    secret itself: a keyed digest tells whether it is the same one.
     """
 
     __tablename__ = "failed_attempts"
     __table_args__ = (
         Index("ix_failed_attempts_subject_at", "subject", "at"),
-        Index("ix_failed_attempts_name_digest_at", "kind", "name", "secret_digest", "at"),
+        Index("ix_failed_attempts_kind_name_subject_at", "kind", "name", "subject", "at"),
+        Index("ix_failed_attempts_kind_name_secret_digest_at", "kind", "name", "secret_digest", "at"),
     )
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     at: Mapped[datetime] = mapped_column(default=utcnow, index=True)
-    door: Mapped[str] = mapped_column(String(8))
     kind: Mapped[str] = mapped_column(String(16))  # smtp_user, api_key or admin
-    name: Mapped[str] = mapped_column(String(100))  # as typed, made printable, shortened
+    name: Mapped[str] = mapped_column(String(320))  # see `counted_name`
     secret_digest: Mapped[bytes] = mapped_column(LargeBinary(32))
-    ip: Mapped[str] = mapped_column(String(45))
-    subject: Mapped[str] = mapped_column(String(49))  # what is locked: the address, or its IPv6 /64
-    cause: Mapped[str] = mapped_column(String(40))
-    client: Mapped[str] = mapped_column(String(255), default="")
-    reference: Mapped[str | None] = mapped_column(String(10))
-    counted: Mapped[bool]  # false for the same wrong secret again within the window
+    subject: Mapped[str] = mapped_column(String(49))  # where from: the address, or its IPv6 /64
+    spared: Mapped[bool]  # the credential's own lock spares the address: it doesn't count there
+
+
+class KnownAddress(Base):
+    """An address from which a log-in succeeded, and when last: a guesser's lock doesn't shut it out."""
+
+    __tablename__ = "known_addresses"
+
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    owner_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # of the credential, or the person
+    subject: Mapped[str] = mapped_column(String(49), primary_key=True)
+    succeeded_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class Lock(Base):
-    """A lock on an address, a credential, or a credential from an address. The row outlives the lock, for its level."""
+    """A lock on an address, a credential, or a credential from an address. The row outlives the lock, for its level.
+
+    `subject` is unique within the scope; `kind`, `name` and `address` are what it is made of.
+    """
 
     __tablename__ = "locks"
     __table_args__ = (UniqueConstraint("scope", "subject"),)
@@ -46,6 +57,9 @@ class Lock(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     scope: Mapped[str] = mapped_column(String(16))  # address, pair or credential
     subject: Mapped[str] = mapped_column(String(400))
+    kind: Mapped[str | None] = mapped_column(String(16))
+    name: Mapped[str | None] = mapped_column(String(320), index=True)
+    address: Mapped[str | None] = mapped_column(String(49), index=True)
     level: Mapped[int]  # 0 for the first of a row of locks
     failures: Mapped[int]
     locked_at: Mapped[datetime]
@@ -54,11 +68,13 @@ class Lock(Base):
     cleared_by: Mapped[str | None] = mapped_column(String(254))
 
     def __str__(self) -> str:
-        return self.subject
+        if self.scope == "pair":
+            return f"{self.name} from {self.address}"
+        return self.name or self.subject
 
 
 class Refusal(Base):
-    """What was refused under a reference, for the trace page."""
+    """What was refused under a reference: the log of failed attempts, and of everything else that was refused."""
 
     __tablename__ = "refusals"
 
@@ -66,13 +82,26 @@ class Refusal(Base):
     at: Mapped[datetime] = mapped_column(default=utcnow, index=True)
     door: Mapped[str] = mapped_column(String(8))
     ip: Mapped[str] = mapped_column(String(45), index=True)
+    network: Mapped[str] = mapped_column(String(49), default="")  # the /24, or the /48 of IPv6, that the address is in
     client: Mapped[str] = mapped_column(String(255), default="")
     credential_id: Mapped[int | None] = mapped_column(index=True)  # no foreign key: a log
     name: Mapped[str] = mapped_column(String(100), default="")
     code: Mapped[str] = mapped_column(String(40))
     cause: Mapped[str] = mapped_column(String(40))
+    counted: Mapped[bool] = mapped_column(default=False)  # a failure that brought a lock nearer
     text: Mapped[str] = mapped_column(Text)
     trace: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+
+
+class ReverseName(Base):
+    """What the DNS calls an address (PTR): asked by the worker once a page has wanted it, null when it has no name."""
+
+    __tablename__ = "reverse_names"
+
+    ip: Mapped[str] = mapped_column(String(45), primary_key=True)
+    name: Mapped[str | None] = mapped_column(String(255))
+    wanted_at: Mapped[datetime] = mapped_column(default=utcnow, index=True)
+    found_at: Mapped[datetime | None]
 
 
 class AuditEntry(Base):

@@ -104,7 +104,7 @@ class Refused(Exception):  # noqa: N818 - an answer, not an error of ours
 
     *details* fill the sentence and are shown to the client. *cause* and *trace* are for the log and the trace page
     alone: a wrong password and an unknown user look alike from outside. *retry_after* is in seconds. *field* names
-    the request's field at the HTTP door. *reference* is what a failed attempt was already logged under.
+    the request's field at the HTTP door. *counted*: it is a failure that brought a lock nearer.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Refused(Exception):  # noqa: N818 - an answer, not an error of ours
         retry_after: int | None = None,
         cause: str | None = None,
         trace: dict[str, Any] | None = None,
-        reference: str | None = None,
+        counted: bool = False,
         **details: object,
     ) -> None:
         self.reason = reason
@@ -123,7 +123,8 @@ class Refused(Exception):  # noqa: N818 - an answer, not an error of ours
         self.retry_after = retry_after
         self.cause = cause or reason.answer.code
         self.trace = trace or {}
-        self.reference = reference or new_reference()
+        self.counted = counted
+        self.reference = new_reference()
         self.details = {name: printable(value, _LENGTHS.get(name, 100)) for name, value in details.items()}
         super().__init__(self.sentence)
 

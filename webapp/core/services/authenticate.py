@@ -1,16 +1,18 @@
 """Who is asking? The one place where a secret is judged, for SMTP users, API keys and panel log-ins.
 
-State, expiry, allowed addresses and locks are read at every attempt. A locked address is refused before anything
-is hashed. A wrong password and an unknown name take equally long and look alike from outside.
+State, expiry, allowed addresses and locks are read at every attempt. A lock refuses before anything is hashed, and
+what was hashed is judged only if no lock has come meanwhile: a burst of guesses gets no more answers than the threshold
+allows. A wrong password and an unknown name take equally long and look alike from outside.
 """
 
 from __future__ import annotations
 
 import hmac
 import time
-from concurrent.futures import Future
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -19,28 +21,39 @@ from webapp.core.database import UNAVAILABLE, Database
 from webapp.core.models import Admin, ApiKeyRow, CredentialRow, SmtpUser, utcnow
 from webapp.core.rules.api_keys import digest_secret, parse_api_key
 from webapp.core.rules.networks import allowed
-from webapp.core.rules.refusals import Reason, Refused, new_reference
+from webapp.core.rules.refusals import Reason, Refused
 from webapp.core.rules.submission import Credential, CredentialKind, Peer
+from webapp.core.services import locks as locking
 from webapp.core.services.group_commit import GroupCommit
 from webapp.core.services.hashing import matching
-from webapp.core.services.locks import Failure, Locks
+from webapp.core.services.locks import Attempt, Locks
 from webapp.core.services.preferences import Preferences
+from webapp.core.services.turns import Turns
 from webapp.core.services.uses import Uses
 from webapp.core.services.vault import Vault
+
+T = TypeVar("T")
 
 #: How long a verified password is remembered, in seconds, as a keyed digest in memory.
 REMEMBERED_SECONDS = 300.0
 _MOST_REMEMBERED = 5_000
+#: A success is noted for its address only this often, in seconds, unless it has failures to clear.
+_NOTED_SECONDS = 600.0
+#: How many may wait for their turn to be hashed: few of the panel, whose threads the API needs, too.
+MOST_WAITING = {"smtp": 48, "panel": 6}
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
     """What the database says of a name at this moment. `secrets` are (id, hash) of those that work now."""
 
-    credential: tuple[int, str, int, str]  # id, name, domain id, domain
+    id: int
+    name: str
+    domain: tuple[int, str]  # id and name; a person has none
     secrets: tuple[tuple[int, str], ...]
     state: str
-    networks: tuple[str, ...]
+    networks: tuple[str, ...] = ()
+    has_failures: bool = False
 
 
 class Authenticator:
@@ -62,32 +75,36 @@ class Authenticator:
         self._vault = vault
         self._writer = writer
         self._uses = uses
+        self._turns = {door: Turns(most) for door, most in MOST_WAITING.items()}
         self._remembered: dict[str, tuple[bytes, float]] = {}
+        self._noted: dict[tuple[str, int, str], float] = {}
 
     def check_address(self, peer: Peer) -> None:
         """Raise ``Refused(ADDRESS_LOCKED)`` while the peer's address is locked, `UNAVAILABLE` without a database."""
+        current = self._preferences.current()
         with self._database.session() as session:
-            self._locks.check(session, peer.ip, utcnow())
+            self._locks.check_address(session, peer.ip, current, utcnow())
 
     def smtp_user(self, username: str, password: str, peer: Peer) -> Credential:
         """Let an SMTP user in.
 
-        Raise `Refused`: AUTH_FAILED with one text whatever the cause, ADDRESS_LOCKED, AUTH_UNAVAILABLE.
+        Raise `Refused`: AUTH_FAILED with one text whatever the cause, ADDRESS_LOCKED, CREDENTIAL_LOCKED,
+        AUTH_UNAVAILABLE.
         """
-        name = username.strip().lower()
-        known = self._look_up(SmtpUser, name, peer, unavailable=Reason.AUTH_UNAVAILABLE)
-        secret_id = self._match_password(password, known)
-        if known is None or secret_id is None:
-            cause = "unknown_user" if known is None else "wrong_password"
-            raise self._failure("smtp_user", name, password, peer, cause=cause, reason=Reason.AUTH_FAILED)
+        attempt = Attempt("smtp_user", username.strip().lower(), peer)
+        known, secret_id = self._judge(attempt, password, reason=Reason.AUTH_FAILED)
         if problem := _unusable(known, peer):
             raise Refused(Reason.AUTH_FAILED, cause=problem)
-        return self._success("smtp_user", known, secret_id, peer)
+        return self._success(attempt, known, secret_id)
 
     def api_key(self, text: str, peer: Peer) -> Credential:
-        """Let an API key in. Raise `Refused`: KEY_…, ADDRESS_NOT_ALLOWED, ADDRESS_LOCKED, STORAGE."""
+        """Let an API key in.
+
+        Raise `Refused`: KEY_…, ADDRESS_NOT_ALLOWED, ADDRESS_LOCKED, CREDENTIAL_LOCKED (from that address), STORAGE.
+        """
         key = parse_api_key(text)
-        known = self._look_up(ApiKeyRow, key.public_id if key else "", peer, unavailable=Reason.STORAGE)
+        attempt = Attempt("api_key", key.public_id if key else "", peer)
+        known = self._look_up(attempt, unavailable=Reason.STORAGE)
         if key is None:
             raise Refused(Reason.KEY_INVALID, cause="malformed_key")
         digest = digest_secret(key.secret).hex()
@@ -96,7 +113,7 @@ class Authenticator:
         secret_id = next((id_ for id_, stored in secrets if hmac.compare_digest(stored, digest)), None)
         if known is None or secret_id is None:
             cause = "unknown_key" if known is None else "wrong_secret"
-            raise self._failure("api_key", key.public_id, key.secret, peer, cause=cause, reason=Reason.KEY_INVALID)
+            raise self._failure(attempt, key.secret, Refused(Reason.KEY_INVALID, cause=cause), Reason.STORAGE)
         match _unusable(known, peer):
             case "expired":
                 raise Refused(Reason.KEY_EXPIRED)
@@ -104,85 +121,134 @@ class Authenticator:
                 raise Refused(Reason.ADDRESS_NOT_ALLOWED, address=peer.ip)
             case str():
                 raise Refused(Reason.KEY_REVOKED)
-        return self._success("api_key", known, secret_id, peer)
+        return self._success(attempt, known, secret_id)
 
     def admin(self, email: str, password: str, peer: Peer) -> int:
-        """Let a person into the panel; return their id. Raise `Refused`: LOGIN_FAILED, ADDRESS_LOCKED, STORAGE."""
-        name = email.strip().lower()
-        try:
-            with self._database.session() as session:
-                self._locks.check(session, peer.ip, utcnow())
-                row = session.scalar(select(Admin).where(Admin.email == name))
-                hashes = [row.password_hash] if row and row.password_hash else []
-                admin_id, disabled = (row.id, row.disabled_at is not None) if row else (0, False)
-        except UNAVAILABLE:
-            raise Refused(Reason.STORAGE, cause="database_unavailable") from None
-        if matching(password, hashes) is None:
-            cause = "wrong_password" if admin_id else "unknown_user"
-            raise self._failure("admin", name, password, peer, cause=cause, reason=Reason.LOGIN_FAILED)
-        if disabled:
-            raise Refused(Reason.LOGIN_FAILED, cause="disabled")
-        return admin_id
+        """Let a person into the panel; return their id.
 
-    def _look_up(self, kind: type[CredentialRow], name: str, peer: Peer, *, unavailable: Reason) -> _Known | None:
+        Raise `Refused`: LOGIN_FAILED, ADDRESS_LOCKED, CREDENTIAL_LOCKED, AUTH_UNAVAILABLE.
+        """
+        attempt = Attempt("admin", email.strip().lower(), peer)
+        known, _ = self._judge(attempt, password, reason=Reason.LOGIN_FAILED)
+        if known.state != "active":
+            raise Refused(Reason.LOGIN_FAILED, cause=known.state)
+        self._note(attempt, known)
+        return known.id
+
+    def _judge(self, attempt: Attempt, password: str, *, reason: Reason) -> tuple[_Known, int]:
+        """Who it is, and the id of the secret that *password* is. Raise `Refused`: *reason* for a failure."""
+        known = self._look_up(attempt, unavailable=Reason.AUTH_UNAVAILABLE)
+        if known and (secret_id := self._recall(password, known)) is not None:
+            return known, secret_id
+        with self._turns[attempt.peer.door].turn(attempt.address, lambda: self._is_familiar(attempt)) as waited:
+            if waited:
+                known = self._look_up(attempt, unavailable=Reason.AUTH_UNAVAILABLE)
+            secrets = known.secrets if known else ()
+            index = matching(password, [stored for _, stored in secrets])
+        if known is None or index is None:
+            cause = "unknown_user" if known is None else "wrong_password"
+            raise self._failure(attempt, password, Refused(reason, cause=cause), Reason.AUTH_UNAVAILABLE)
+        self._in_session(lambda session: self._check(session, attempt), unavailable=Reason.AUTH_UNAVAILABLE)
+        self._remember(password, secrets[index][1])
+        return known, secrets[index][0]
+
+    def _look_up(self, attempt: Attempt, *, unavailable: Reason) -> _Known | None:
+        """What there is under the attempt's name. Raise `Refused` while a lock is in the way."""
+
+        def look(session: Session) -> _Known | None:
+            self._check(session, attempt)
+            now = utcnow()
+            failed = locking.has_failures(session, attempt, self._preferences.current(), now)
+            if attempt.kind == "admin":
+                person = session.scalar(select(Admin).where(Admin.email == attempt.name))
+                return _person(person, failed) if person else None
+            kind = ApiKeyRow if attempt.kind == "api_key" else SmtpUser
+            row = session.scalar(select(kind).where(kind.name == attempt.name, kind.deleted_at.is_(None)))
+            return _known(row, now, failed) if row else None
+
+        return self._in_session(look, unavailable=unavailable)
+
+    def _check(self, session: Session, attempt: Attempt) -> None:
+        self._locks.check(session, attempt, self._preferences.current(), utcnow())
+
+    def _is_familiar(self, attempt: Attempt) -> bool:
+        def ask(session: Session) -> bool:
+            return locking.spared(session, attempt, utcnow())
+
+        return self._in_session(ask, unavailable=Reason.AUTH_UNAVAILABLE)
+
+    def _in_session(self, work: Callable[[Session], T], *, unavailable: Reason) -> T:
         try:
             with self._database.session() as session:
-                now = utcnow()
-                self._locks.check(session, peer.ip, now)
-                row = session.scalar(select(kind).where(kind.name == name, kind.deleted_at.is_(None))) if name else None
-                return _known(row, now) if row else None
+                return work(session)
         except UNAVAILABLE:
             raise Refused(unavailable, cause="database_unavailable") from None
 
-    def _match_password(self, password: str, known: _Known | None) -> int | None:
-        """The id of the secret that *password* is. A remembered one is used only where it will be let in."""
-        secrets = known.secrets if known else ()
-        digest = self._vault.digest("remembered", password)
-        for id_, stored in secrets:
-            remembered, until = self._remembered.get(stored, (b"", 0.0))
-            usable = known and known.state == "active" and not known.networks and until > time.monotonic()
-            if usable and hmac.compare_digest(remembered, digest):
-                return id_
-        index = matching(password, [stored for _, stored in secrets])
-        if index is None:
+    def _recall(self, password: str, known: _Known) -> int | None:
+        """The id of the remembered secret that *password* is: only for who will be let in, since it is quick."""
+        if known.state != "active" or known.networks:
             return None
+        digest = self._vault.digest("remembered", password)
+        for id_, stored in known.secrets:
+            remembered, until = self._remembered.get(stored, (b"", 0.0))
+            if until > time.monotonic() and hmac.compare_digest(remembered, digest):
+                return id_
+        return None
+
+    def _remember(self, password: str, stored: str) -> None:
         if len(self._remembered) >= _MOST_REMEMBERED:
             self._remembered.clear()
-        self._remembered[secrets[index][1]] = (digest, time.monotonic() + REMEMBERED_SECONDS)
-        return secrets[index][0]
+        self._remembered[stored] = (self._vault.digest("remembered", password), time.monotonic() + REMEMBERED_SECONDS)
 
-    def _success(self, kind: CredentialKind, known: _Known, secret_id: int, peer: Peer) -> Credential:
-        id_, name, domain_id, domain = known.credential
-        credential = Credential(kind, id_, name, domain_id, domain, secret_id)
-        self._uses.note(credential, peer)
+    def _success(self, attempt: Attempt, known: _Known, secret_id: int) -> Credential:
+        kind: CredentialKind = "api_key" if attempt.kind == "api_key" else "smtp_user"
+        credential = Credential(kind, known.id, known.name, *known.domain, secret_id)
+        self._note(attempt, known)
+        self._uses.note(credential, attempt.peer)
         return credential
 
-    def _failure(self, kind: str, name: str, secret: str, peer: Peer, *, cause: str, reason: Reason) -> Refused:
-        """Count the failure before it is answered, so that the next attempt sees it."""
-        reference = new_reference()
-        failure = Failure(kind, name, self._vault.digest("failure", kind, name, secret), peer, cause, reference)
-        current, now = self._preferences.current(), utcnow()
+    def _note(self, attempt: Attempt, known: _Known) -> None:
+        """Note from where it succeeded. Blocks only when there are failures to clear before the next attempt."""
+        key, now = (attempt.kind, known.id, attempt.address), time.monotonic()
+        if not known.has_failures and now - self._noted.get(key, -_NOTED_SECONDS) < _NOTED_SECONDS:
+            return
+        if len(self._noted) >= _MOST_REMEMBERED:
+            self._noted.clear()
+        self._noted[key] = now
+        written = self._writer.submit(lambda session: locking.succeed(session, attempt, known.id, utcnow()))
+        if known.has_failures:
+            written.exception()  # without it the failures go on counting, which is no reason to refuse
 
-        def write(session: Session) -> None:
-            self._locks.fail(session, failure, current, now)
+    def _failure(self, attempt: Attempt, secret: str, refused: Refused, unavailable: Reason) -> Refused:
+        """Count the failure before it is answered, so that the next attempt sees it; return the answer.
 
-        _wait(self._writer.submit(write))
-        return Refused(reason, cause=cause, reference=reference)
+        That is the lock's when one has come meanwhile. A failure that can't be counted is not judged either.
+        """
+        digest = self._vault.digest("failure", attempt.kind, attempt.name, secret)
+        current = self._preferences.current()
+        counted = self._writer.submit(lambda session: self._locks.count(session, attempt, digest, current, utcnow()))
+        try:
+            refused.counted = counted.result()
+        except Refused as locked:
+            return locked if locked.reason is not Reason.STORAGE else Refused(unavailable, cause=locked.cause)
+        except Exception as error:
+            return Refused(unavailable, cause=type(error).__name__)
+        return refused
 
 
-def _known(row: CredentialRow, now: datetime) -> _Known:
+def _known(row: CredentialRow, now: datetime, has_failures: bool) -> _Known:
     working = tuple((s.id, s.hash) for s in row.secrets if s.expires_at is None or s.expires_at > now)
-    return _Known(
-        (row.id, row.name, row.domain_id, row.domain.name), working, row.state(now), tuple(row.allowed_networks)
-    )
+    domain, networks = (row.domain_id, row.domain.name), tuple(row.allowed_networks)
+    return _Known(row.id, row.name, domain, working, row.state(now), networks, has_failures)
+
+
+def _person(row: Admin, has_failures: bool) -> _Known:
+    secrets = ((row.id, row.password_hash),) if row.password_hash else ()
+    state = "disabled" if row.disabled_at else "active"
+    return _Known(row.id, row.email, (0, ""), secrets, state, has_failures=has_failures)
 
 
 def _unusable(known: _Known, peer: Peer) -> str | None:
     if known.state != "active":
         return known.state
     return None if allowed(peer.ip, known.networks) else "address_not_allowed"
-
-
-def _wait(future: Future[None]) -> None:
-    # A failure that can't be written must not let anybody in, nor turn a wrong password into a server error.
-    future.exception()

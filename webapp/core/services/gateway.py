@@ -26,7 +26,10 @@ LOG_BACKLOG = 5_000
 
 
 class Gateway:
-    """The services of one process. `spool` carries mail, `ledger` failures and logs: neither waits for the other."""
+    """The services of one process.
+
+    `spool` carries mail, `verdicts` failed and first log-ins, `ledger` logs: none waits for another.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -34,6 +37,7 @@ class Gateway:
         self.signing = Signing(self.vault)
         self.database = Database(settings.sqlalchemy_url)
         self.spool = GroupCommit(self.database, name="spool")
+        self.verdicts = GroupCommit(self.database, name="verdicts")
         self.ledger = GroupCommit(self.database, name="ledger", backlog=LOG_BACKLOG)
         self.preferences = Preferences(self.database, settings, self.vault)
         self.locks = Locks(settings.trusted_proxies)
@@ -43,7 +47,7 @@ class Gateway:
             preferences=self.preferences,
             locks=self.locks,
             vault=self.vault,
-            writer=self.ledger,
+            writer=self.verdicts,
             uses=Uses(self.ledger),
         )
         self.acceptance = Acceptance(
@@ -96,5 +100,6 @@ class Gateway:
     def close(self) -> None:
         """Finish what is queued and let go of the database."""
         self.spool.close()
+        self.verdicts.close()
         self.ledger.close()
         self.database.engine.dispose()

@@ -8,11 +8,22 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from webapp.core.models import AdminSession, Alert, FailedAttempt, IdempotencyKey, OneTimeLink, Refusal, Task
+from webapp.core.models import (
+    AdminSession,
+    Alert,
+    FailedAttempt,
+    IdempotencyKey,
+    KnownAddress,
+    Lock,
+    OneTimeLink,
+    Refusal,
+    Task,
+)
+from webapp.core.rules.locks import FAMILIAR_FOR, FORGIVEN_AFTER
 from webapp.core.services.acceptance import IDEMPOTENCY_KEPT
 from webapp.core.services.tasks import TASKS_KEPT
 
-#: How long refusals and failed attempts are kept.
+#: How long refusals, failed attempts among them, are kept.
 LOGS_KEPT = timedelta(days=90)
 #: Rows that one transaction deletes at most.
 BATCH = 500
@@ -39,5 +50,10 @@ def _expired(now: datetime) -> tuple[tuple[_Key, ColumnElement[bool]], ...]:
         ((Alert.id,), Alert.last_at <= now - LOGS_KEPT),
         ((Refusal.reference,), Refusal.at <= now - LOGS_KEPT),
         ((FailedAttempt.id,), FailedAttempt.at <= now - LOGS_KEPT),
+        ((Lock.id,), Lock.locked_until <= now - FORGIVEN_AFTER),
+        (
+            (KnownAddress.kind, KnownAddress.owner_id, KnownAddress.subject),
+            KnownAddress.succeeded_at <= now - FAMILIAR_FOR,
+        ),
         ((Task.id,), Task.created_at <= now - TASKS_KEPT),
     )

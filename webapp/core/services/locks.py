@@ -1,7 +1,14 @@
-"""Failed attempts and the locks they lead to, in tables that all doors and processes share.
+"""The three locks that failed attempts lead to, in tables that all doors and processes share.
 
-What counts and who is exempt is section 7 of the contract: a failure is a wrong secret or an unknown name; the same
-wrong secret for the same name counts once a window; trusted proxies and the owners' never-lock list are exempt.
+What counts and who is exempt is section 7 of the contract. A failure is a wrong secret or an unknown name; the same
+wrong secret for the same name, from any address, counts once a window. It counts
+
+- against its *address* (IPv6: the /64), over all doors;
+- against the *pair* of its log-in and its address, until a success of that pair;
+- against its *credential*, at most 3 from one address; API keys have no such lock.
+
+Trusted proxies and the owners' never-lock list are exempt from the first two. The third spares addresses that the
+credential's own list names closely, or from which it was used in the last 30 days.
 """
 
 from __future__ import annotations
@@ -9,139 +16,257 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import ceil
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from webapp.core.database import serialise
-from webapp.core.models import FailedAttempt, Lock
-from webapp.core.rules.locks import lock_duration, next_level
+from webapp.core.models import Admin, CredentialRow, FailedAttempt, KnownAddress, Lock
+from webapp.core.rules.locks import (
+    FAMILIAR_FOR,
+    MOST_FROM_ONE_ADDRESS,
+    counted_name,
+    lock_duration,
+    narrowly_allowed,
+    next_level,
+)
 from webapp.core.rules.networks import Network, allowed, lock_subject
-from webapp.core.rules.refusals import Reason, Refused, printable
+from webapp.core.rules.refusals import Reason, Refused
 from webapp.core.rules.submission import Peer
 from webapp.core.services import audit
 from webapp.core.services.audit import Actor
 from webapp.core.services.preferences import Current
 
-ADDRESS = "address"
+ADDRESS, PAIR, CREDENTIAL = "address", "pair", "credential"
+#: Log-ins that have a lock of their own. A key's 256 bits need none, and Make and Zapier change addresses.
+_WITH_OWN_LOCK = ("smtp_user", "admin")
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """A wrong secret or an unknown name. `secret_digest` is keyed: it tells sameness, nothing else."""
+class Attempt:
+    """Somebody who wants to be let in: as which kind of log-in, under which name (as it is looked up), from where."""
 
     kind: str
     name: str
-    secret_digest: bytes
     peer: Peer
-    cause: str
-    reference: str
+
+    @property
+    def address(self) -> str:
+        """What the address locks are about."""
+        return address_of(self.peer.ip)
+
+    def keys(self) -> dict[str, str]:
+        """Scope and subject of each lock that may be in the way."""
+        name = counted_name(self.name)
+        keys = {ADDRESS: self.address, PAIR: f"{self.kind} {name} {self.address}"}
+        return keys | ({CREDENTIAL: f"{self.kind} {name}"} if self.kind in _WITH_OWN_LOCK else {})
 
 
 class Locks:
-    """Counts failures and locks addresses. *trusted* are the proxies' networks, which are never locked."""
+    """Counts failures and locks. *trusted* are the proxies' networks."""
 
     def __init__(self, trusted: Sequence[Network]) -> None:
         self._trusted = trusted
 
-    def check(self, session: Session, ip: str, now: datetime) -> None:
+    def check_address(self, session: Session, ip: str, current: Current, now: datetime) -> None:
         """Raise ``Refused(ADDRESS_LOCKED)`` while *ip* is locked; the trace has until when."""
-        lock = self._find(session, lock_subject(ip))
-        if lock and lock.cleared_at is None and lock.locked_until > now:
-            raise Refused(
-                Reason.ADDRESS_LOCKED,
-                retry_after=max(1, round((lock.locked_until - now).total_seconds())),
-                trace={"subject": lock.subject, "until": lock.locked_until.isoformat(), "failures": lock.failures},
-                address=ip,
-            )
+        for lock in _held(session, {ADDRESS: address_of(ip)}, now):
+            if not self.exempt(ip, current):
+                raise _locked([lock], ip, now)
 
-    def fail(self, session: Session, failure: Failure, current: Current, now: datetime) -> None:
-        """Write *failure* down, and lock its address when the window holds too many."""
-        subject, name = lock_subject(failure.peer.ip), printable(failure.name.lower())
-        serialise(session, subject)  # the count must stay true until the lock is written
-        since = now - current.lockout_window
-        repeated = session.scalar(
-            select(FailedAttempt.id)
-            .where(
-                FailedAttempt.kind == failure.kind,
-                FailedAttempt.name == name,
-                FailedAttempt.secret_digest == failure.secret_digest,
-                FailedAttempt.counted,
-                FailedAttempt.at > since,
-            )
-            .limit(1)
+    def check(self, session: Session, attempt: Attempt, current: Current, now: datetime) -> None:
+        """Raise ``Refused(ADDRESS_LOCKED)`` or ``Refused(CREDENTIAL_LOCKED)`` while a lock is in the way.
+
+        A name that is not there takes the same queries, so that the answer tells nothing by its duration either.
+        """
+        held = {lock.scope: lock for lock in _held(session, attempt.keys(), now)}
+        if held and self.exempt(attempt.peer.ip, current):
+            held = {scope: lock for scope, lock in held.items() if scope == CREDENTIAL}
+        if CREDENTIAL in held and spared(session, attempt, now):
+            del held[CREDENTIAL]
+        if ADDRESS in held:
+            held = {ADDRESS: held[ADDRESS]}
+        if held:
+            raise _locked(list(held.values()), attempt.peer.ip, now)
+
+    def count(self, session: Session, attempt: Attempt, digest: bytes, current: Current, now: datetime) -> bool:
+        """Count a failure and lock what is due; return whether it counted. *digest* tells the same secret again.
+
+        Of guesses that are judged at the same moment, those beyond the threshold hear of the lock and nothing else:
+        raise `Refused` as `check` does.
+        """
+        serialise(session, "failures")  # what is read here must stay true until the lock is written
+        self.check(session, attempt, current, now)
+        since, name = now - current.lockout_window, counted_name(attempt.name)
+        same = select(FailedAttempt.id).where(
+            FailedAttempt.kind == attempt.kind,
+            FailedAttempt.name == name,
+            FailedAttempt.secret_digest == digest,
+            FailedAttempt.at > since,
         )
+        if session.scalar(same.limit(1)) is not None:
+            return False
+        is_spared = attempt.kind not in _WITH_OWN_LOCK or spared(session, attempt, now)
         session.add(
             FailedAttempt(
-                at=now,
-                door=failure.peer.door,
-                kind=failure.kind,
-                name=name,
-                secret_digest=failure.secret_digest,
-                ip=failure.peer.ip,
-                subject=subject,
-                cause=failure.cause,
-                client=printable(failure.peer.client, 255),
-                reference=failure.reference,
-                counted=repeated is None,
+                at=now, kind=attempt.kind, name=name, secret_digest=digest, subject=attempt.address, spared=is_spared
             )
         )
-        if repeated is None and not self.exempt(failure.peer.ip, current):
-            self._lock_if_due(session, subject, since, current, now)
+        session.flush()
+        for scope in (ADDRESS, PAIR) if not self.exempt(attempt.peer.ip, current) else ():
+            self._lock_if_due(session, attempt, scope, current, now)
+        if not is_spared:
+            self._lock_if_due(session, attempt, CREDENTIAL, current, now)
+        return True
 
     def exempt(self, ip: str, current: Current) -> bool:
         """Whether *ip* is a trusted proxy or on the owners' never-lock list."""
         networks = [*self._trusted, *current.never_lock]
         return bool(networks) and allowed(ip, networks)
 
-    def _lock_if_due(self, session: Session, subject: str, since: datetime, current: Current, now: datetime) -> None:
-        lock = self._find(session, subject)
-        if lock:  # what led to an earlier lock, or was forgiven, doesn't count again
-            since = max(since, min(lock.cleared_at or lock.locked_until, now))
-        session.flush()
-        failures = session.scalar(
-            select(func.count()).where(
-                FailedAttempt.subject == subject, FailedAttempt.counted, FailedAttempt.at > since
-            )
-        )
-        if failures is None or failures < current.lockout_failures:
+    def _lock_if_due(self, session: Session, attempt: Attempt, scope: str, current: Current, now: datetime) -> None:
+        subject = attempt.keys()[scope]
+        lock = session.scalar(select(Lock).where(Lock.scope == scope, Lock.subject == subject))
+        failures = _failures(session, attempt, scope, lock, current=current, now=now)
+        if failures < current.lockout_failures:
             return
         if lock is None:
-            lock = Lock(scope=ADDRESS, subject=subject, level=0)
+            lock = Lock(scope=scope, subject=subject, level=0)
+            lock.kind, lock.name = (None, None) if scope == ADDRESS else (attempt.kind, counted_name(attempt.name))
+            lock.address = None if scope == CREDENTIAL else attempt.address
             session.add(lock)
         else:
-            lock.level = next_level(lock.level, lock.locked_until, now)
+            lock.level = next_level(lock.level, _ended(lock, now), now)
         lock.failures, lock.locked_at = failures, now
         lock.locked_until = now + lock_duration(lock.level, current.lockout_first)
         lock.cleared_at = lock.cleared_by = None
 
-    @staticmethod
-    def _find(session: Session, subject: str) -> Lock | None:
-        return session.scalar(select(Lock).where(Lock.scope == ADDRESS, Lock.subject == subject))
+
+def address_of(ip: str) -> str:
+    """What is locked for *ip*; a connection whose address was never known stands for itself."""
+    try:
+        return lock_subject(ip)
+    except ValueError:
+        return ip[:49]
+
+
+def spared(session: Session, attempt: Attempt, now: datetime) -> bool:
+    """Whether the credential's lock leaves the attempt's address alone."""
+    owner_id, networks = _owner(session, attempt)
+    succeeded_at = _last_success(session, attempt, owner_id)
+    recent = succeeded_at is not None and succeeded_at > now - FAMILIAR_FOR
+    return narrowly_allowed(attempt.peer.ip, networks) or recent
+
+
+def has_failures(session: Session, attempt: Attempt, current: Current, now: datetime) -> bool:
+    """Whether a success has something to clear: failures of the very pair."""
+    return _failures(session, attempt, PAIR, None, current=current, now=now) > 0
+
+
+def succeed(session: Session, attempt: Attempt, owner_id: int, now: datetime) -> None:
+    """Note that the log-in succeeded: its address is a known one, and the pair's failures count no more."""
+    known = session.get(KnownAddress, (attempt.kind, owner_id, attempt.address))
+    if known is None:
+        known = KnownAddress(kind=attempt.kind, owner_id=owner_id, subject=attempt.address)
+        session.add(known)
+    known.succeeded_at = now
+    session.flush()
+
+
+def _owner(session: Session, attempt: Attempt) -> tuple[int, Sequence[str]]:
+    """The id and the allowed list behind a name; 0 and nothing when there is none."""
+    if attempt.kind == "admin":
+        return session.scalar(select(Admin.id).where(Admin.email == attempt.name)) or 0, ()
+    found = session.execute(
+        select(CredentialRow.id, CredentialRow.allowed_networks).where(
+            CredentialRow.kind == attempt.kind, CredentialRow.name == attempt.name, CredentialRow.deleted_at.is_(None)
+        )
+    ).first()
+    return (found[0], found[1]) if found else (0, ())
+
+
+def _last_success(session: Session, attempt: Attempt, owner_id: int) -> datetime | None:
+    return session.scalar(
+        select(KnownAddress.succeeded_at).where(
+            KnownAddress.kind == attempt.kind,
+            KnownAddress.owner_id == owner_id,
+            KnownAddress.subject == attempt.address,
+        )
+    )
+
+
+def _held(session: Session, keys: dict[str, str], now: datetime) -> list[Lock]:
+    found = session.scalars(
+        select(Lock).where(Lock.subject.in_(keys.values()), Lock.locked_until > now, Lock.cleared_at.is_(None))
+    )
+    return [lock for lock in found if keys.get(lock.scope) == lock.subject]
+
+
+def _locked(held: list[Lock], ip: str, now: datetime) -> Refused:
+    last = max(held, key=lambda lock: lock.locked_until)
+    return Refused(
+        Reason.ADDRESS_LOCKED if last.scope == ADDRESS else Reason.CREDENTIAL_LOCKED,
+        retry_after=max(1, ceil((last.locked_until - now).total_seconds())),
+        trace={"locked": str(last), "until": last.locked_until.isoformat(), "failures": last.failures},
+        address=ip,
+    )
+
+
+def _ended(lock: Lock, now: datetime) -> datetime:
+    return min(lock.cleared_at or lock.locked_until, now)
+
+
+def _failures(
+    session: Session, attempt: Attempt, scope: str, lock: Lock | None, *, current: Current, now: datetime
+) -> int:
+    """What counts towards the lock of *scope*: nothing that led to an earlier one, or was forgiven with it."""
+    since = max(now - current.lockout_window, _ended(lock, now)) if lock else now - current.lockout_window
+    if scope == PAIR:
+        since = max(since, _last_success(session, attempt, _owner(session, attempt)[0]) or since)
+    of_login = [FailedAttempt.kind == attempt.kind, FailedAttempt.name == counted_name(attempt.name)]
+    matching = {
+        ADDRESS: [FailedAttempt.subject == attempt.address],
+        PAIR: [*of_login, FailedAttempt.subject == attempt.address],
+        CREDENTIAL: [*of_login, FailedAttempt.spared.is_(False)],
+    }[scope]
+    rows = session.execute(
+        select(FailedAttempt.subject, func.count())
+        .where(*matching, FailedAttempt.at > since)
+        .group_by(FailedAttempt.subject)
+    ).all()
+    return sum(min(count, MOST_FROM_ONE_ADDRESS) if scope == CREDENTIAL else count for _, count in rows)
 
 
 def in_force(session: Session, now: datetime) -> Sequence[Lock]:
     """The locks that hold now, newest first."""
     return session.scalars(
-        select(Lock).where(Lock.locked_until > now, Lock.cleared_at.is_(None)).order_by(Lock.locked_at.desc())
+        select(Lock)
+        .where(Lock.locked_until > now, Lock.cleared_at.is_(None))
+        .order_by(Lock.locked_at.desc(), Lock.id.desc())
     ).all()
 
 
 def clear(session: Session, actor: Actor, now: datetime, *, ip: str | None = None, name: str | None = None) -> int:
-    """Clear the locks of *ip*, those that failures for the log-in *name* led to, or all; return how many held.
+    """Clear all locks; or those of *ip*; or those of the log-in *name* and of the addresses that failed under it.
 
-    Raise `ValueError` when *ip* is no address.
+    Return how many held. Raise `ValueError` when *ip* is no address.
     """
-    held = in_force(session, now)
+    held = select(Lock).where(Lock.locked_until > now, Lock.cleared_at.is_(None))
     if ip is not None:
         subject = lock_subject(ip)
-        held = [lock for lock in held if lock.subject == subject]
+        held = held.where(or_(Lock.subject == subject, Lock.address == subject))
     if name is not None:
-        tried_from = session.scalars(
-            select(FailedAttempt.subject).where(FailedAttempt.name == printable(name.strip().lower())).distinct()
-        ).all()
-        held = [lock for lock in held if lock.subject in tried_from]
-    for lock in held:
-        lock.cleared_at, lock.cleared_by = now, actor.name
-        audit.record(session, actor, "unlock", lock, subject=lock.subject)
-    return len(held)
+        counted = counted_name(name.strip().lower())
+        tried_from = select(FailedAttempt.subject).where(FailedAttempt.name == counted)
+        held = held.where(or_(Lock.name == counted, (Lock.scope == ADDRESS) & Lock.subject.in_(tried_from)))
+    locks = session.scalars(held).all()
+    for lock in locks:
+        unlock(session, actor, lock, now)
+    return len(locks)
+
+
+def unlock(session: Session, actor: Actor, lock: Lock, now: datetime) -> None:
+    """End *lock*; what led to it is forgiven."""
+    lock.cleared_at, lock.cleared_by = now, actor.name
+    audit.record(session, actor, "unlock", lock, scope=lock.scope, failures=lock.failures)

@@ -6,6 +6,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from webapp.core.models import Refusal, utcnow
+from webapp.core.rules.networks import network_of
 from webapp.core.rules.refusals import Refused, printable
 from webapp.core.rules.submission import Credential, Peer
 from webapp.core.services.group_commit import GroupCommit
@@ -33,11 +34,13 @@ class RefusalLog:
             "at": utcnow(),
             "door": peer.door,
             "ip": peer.ip,
+            "network": _network(peer.ip),
             "client": printable(peer.client, 255),
             "credential_id": credential.id if credential else None,
             "name": printable(credential.name if credential else name or ""),
             "code": refused.reason.answer.code,
             "cause": refused.cause,
+            "counted": refused.counted,
             "text": refused.sentence,
             "trace": refused.trace,
         }
@@ -49,3 +52,10 @@ class RefusalLog:
             session.add(Refusal(**row))
 
         self._writer.submit(write)
+
+
+def _network(ip: str) -> str:
+    try:
+        return str(network_of(ip))
+    except ValueError:  # a connection whose address was never known
+        return ip[:49]
