@@ -8,6 +8,8 @@ from webapp.core.models.delivery import Delivery, DeliveryAttempt
 from webapp.core.models.dkim_key import DkimKey
 from webapp.core.models.domain import Domain
 from webapp.core.models.domain_check import DomainCheck
+from webapp.core.models.event import Event
+from webapp.core.models.hook import Hook, HookAttempt, HookDelivery
 from webapp.core.models.message import IdempotencyKey, Message, MessageSource
 from webapp.core.models.quota import SendCounter
 from webapp.core.models.security import AuditEntry, FailedAttempt, KnownAddress, Lock, Refusal, ReverseName
@@ -29,8 +31,12 @@ __all__ = [
     "DkimKey",
     "Domain",
     "DomainCheck",
+    "Event",
     "FailedAttempt",
     "Heartbeat",
+    "Hook",
+    "HookAttempt",
+    "HookDelivery",
     "IdempotencyKey",
     "KnownAddress",
     "Lock",

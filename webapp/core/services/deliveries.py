@@ -14,15 +14,17 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import random
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, case, insert, literal_column, select, update
 from sqlalchemy.orm import Session
 
 from webapp.core.models import Delivery, DeliveryAttempt, Message, MessageSource
 from webapp.core.rules.duration import format_duration
+from webapp.core.rules.events import OF_STATUS, EventName
 from webapp.core.rules.retry import given_up, next_delay
 from webapp.core.rules.statuses import Status, message_status
+from webapp.core.services.events import Happened, happened
 
 #: How long a lease lasts, and how often its holder renews it.
 LEASE = timedelta(seconds=30)
@@ -79,14 +81,16 @@ class RetryPolicy:
 
 
 class _Held(NamedTuple):
-    """A delivery as it stands, and since when its message was due to leave."""
+    """A delivery as it stands, since when its message was due to leave, and the message's domain."""
 
     id: int
     message_id: str
+    recipient: str
     attempts: int
     smtp_code: int | None
     reason: str | None
     queued_at: datetime
+    domain_id: int
 
 
 def claim(session: Session, *, lease: str, now: datetime, limit: int, fresh: bool) -> list[Claimed]:
@@ -191,7 +195,7 @@ def record(
     holds is left alone: it is another worker's.
     """
     held = {row.id: row for row in _let_go(session, lease, [outcome.delivery_id for outcome in outcomes])}
-    rows, tries = [], []
+    rows, tries, told = [], [], []
     delays: dict[tuple[str, int], timedelta] = {}
     for outcome in outcomes:
         row = held.get(outcome.delivery_id)
@@ -201,13 +205,16 @@ def record(
         same = (row.message_id, attempts)  # recipients of a message wait together, to share its next transaction
         if same not in delays:
             delays[same] = next_delay(max(attempts, 1), policy.first, random=policy.random())
-        rows.append(_settled(row, outcome, attempts=attempts, delay=delays[same], policy=policy, now=now))
+        settled = _settled(row, outcome, attempts=attempts, delay=delays[same], policy=policy, now=now)
+        rows.append(settled)
+        told += _events(row, outcome, settled)
         if outcome.attempt:
             tries.append(_attempt_row(outcome, outcome.attempt))
     if rows:
         session.execute(update(Delivery), rows)
     if tries:
         session.execute(insert(DeliveryAttempt), tries)
+    happened(session, told, now)
     refresh_messages(session, {row.message_id for row in held.values()})
     return set(held)
 
@@ -225,17 +232,25 @@ def _let_go(session: Session, lease: str, ids: Collection[int]) -> Iterable[_Hel
         update(Delivery)
         .where(Delivery.id.in_(ids), Delivery.lease == lease)
         .values(lease=None)
-        .returning(Delivery.id, Delivery.message_id, Delivery.attempts, Delivery.smtp_code, Delivery.reason)
+        .returning(
+            Delivery.id,
+            Delivery.message_id,
+            Delivery.recipient,
+            Delivery.attempts,
+            Delivery.smtp_code,
+            Delivery.reason,
+        )
         .execution_options(synchronize_session=False)
     ).all()
-    times = select(Message.id, Message.created_at, Message.send_at).where(Message.id.in_({r.message_id for r in rows}))
-    queued_at = {row.id: max(row.created_at, row.send_at or row.created_at) for row in session.execute(times)}
-    return (_Held(*row, queued_at=queued_at[row.message_id]) for row in rows)
+    asked = select(Message.id, Message.created_at, Message.send_at, Message.domain_id)
+    asked = asked.where(Message.id.in_({row.message_id for row in rows}))
+    of = {m.id: (max(m.created_at, m.send_at or m.created_at), m.domain_id) for m in session.execute(asked)}
+    return (_Held(*row, *of[row.message_id]) for row in rows)
 
 
 def _settled(
     row: _Held, outcome: Outcome, *, attempts: int, delay: timedelta, policy: RetryPolicy, now: datetime
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """The delivery's new columns."""
     status, due_at = outcome.status, None
     reason = outcome.reason or row.reason
@@ -256,6 +271,15 @@ def _settled(
         "reason": reason,
         "updated_at": now,
     }
+
+
+def _events(row: _Held, outcome: Outcome, settled: dict[str, Any]) -> list[Happened]:
+    """What is told of it: nothing of one that was only put off again without a try, or captured."""
+    name = OF_STATUS.get(settled["status"])
+    if name is None or (name == EventName.DEFERRED and outcome.attempt is None):
+        return []
+    code, reason = settled["smtp_code"], settled["reason"]
+    return [Happened(name, row.domain_id, row.message_id, row.recipient, smtp_code=code, reason=reason)]
 
 
 def _attempt_row(outcome: Outcome, attempt: Attempt) -> dict[str, object]:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from webapp.core.models import CredentialRow, Domain, utcnow
 from webapp.core.rules.addresses import AddressError, domain_name
-from webapp.core.services import audit
+from webapp.core.services import audit, hooks
 from webapp.core.services.audit import Actor
 from webapp.core.services.errors import ServiceError
 
@@ -83,5 +83,6 @@ def delete(session: Session, actor: Actor, domain: Domain) -> None:
     if names:
         shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
         raise ServiceError(f"{domain.name} still has credentials: {shown}. Delete them first.")
+    hooks.delete_all(session, actor, domain)
     domain.deleted_at = utcnow()
     audit.record(session, actor, "delete", domain)

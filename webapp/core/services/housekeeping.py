@@ -11,7 +11,10 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from webapp.core.models import (
     AdminSession,
     Alert,
+    Event,
     FailedAttempt,
+    Hook,
+    HookDelivery,
     IdempotencyKey,
     KnownAddress,
     Lock,
@@ -19,8 +22,10 @@ from webapp.core.models import (
     Refusal,
     Task,
 )
+from webapp.core.rules.identifiers import first_event_id
 from webapp.core.rules.locks import FAMILIAR_FOR, FORGIVEN_AFTER
 from webapp.core.services.acceptance import IDEMPOTENCY_KEPT
+from webapp.core.services.events import EVENTS_KEPT
 from webapp.core.services.tasks import TASKS_KEPT
 
 #: How long refusals, failed attempts among them, are kept.
@@ -56,4 +61,8 @@ def _expired(now: datetime) -> tuple[tuple[_Key, ColumnElement[bool]], ...]:
             KnownAddress.succeeded_at <= now - FAMILIAR_FOR,
         ),
         ((Task.id,), Task.created_at <= now - TASKS_KEPT),
+        ((Event.id,), Event.id < first_event_id(now - EVENTS_KEPT)),
+        ((HookDelivery.id,), HookDelivery.event_id.is_(None) & (HookDelivery.created_at <= now - EVENTS_KEPT)),
+        ((HookDelivery.id,), HookDelivery.hook_id.in_(select(Hook.id).where(Hook.deleted_at <= now))),
+        ((Hook.id,), Hook.deleted_at <= now),
     )
