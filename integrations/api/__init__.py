@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-from integrations.api import access, docs, errors, messages, rates, send
+from integrations.api import access, docs, errors, messages, send
+from integrations.api.rates import Rates
 from webapp.core.services.gateway import Gateway
 
 __all__ = ["create_api"]
@@ -21,8 +22,10 @@ def create_api(gateway: Gateway) -> Blueprint:
         static_url_path="/static",
     )
     errors.register(blueprint, gateway)
+    rates = Rates(gateway)
+    rates.guard_address(blueprint)
     access.register(blueprint, gateway)
-    rates.register(blueprint, gateway)
+    rates.guard_key(blueprint)
     send.register(blueprint, gateway)
     messages.register(blueprint, gateway)
     docs.register(blueprint, gateway)

@@ -19,6 +19,7 @@ HOW = {
     "nodemailer": "npm ci --prefix tests/clients",
     "swaks": "apt-get install swaks libnet-ssleay-perl",
     "msmtp": "apt-get install msmtp",
+    "Redis": "apt-get install redis-server",
     "curl": "apt-get install curl",
 }
 

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 from sqlalchemy import select
 
+from integrations.api import create_api
 from tests.integrations.api.conftest import Caller, refused
+from tests.support.factories import make_api_key
+from tests.support.queue import until
+from tests.support.redis_server import RedisServer
+from webapp import create_app, gateway_of
 from webapp.core.models import ApiKeyRow, Domain
 from webapp.core.rules.quotas import Limits
 from webapp.core.services import quotas
 from webapp.core.services.audit import COMMAND_LINE
+
+#: Redis knows nothing of our database: once is enough.
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+FALLEN_BACK = "Rate limit storage unreachable - falling back to in-memory storage"
 
 
 def limit(caller: Caller, model: type[ApiKeyRow] | type[Domain] = ApiKeyRow, **limits: int) -> None:
@@ -56,3 +69,72 @@ def test_recipients_a_message(caller: Caller) -> None:
         caller.send(to="a@example.org", cc="b@example.org", bcc="c@example.org"), 422, "too_many_recipients", "to"
     )
     assert "at most 2 a message" in message
+
+
+def allow(caller: Caller, **rates: int | None) -> None:
+    with caller.gateway.database.session() as session:
+        caller.gateway.preferences.store(session, COMMAND_LINE, rates)
+
+
+def test_requests_with_a_key(caller: Caller) -> None:
+    assert "RateLimit" not in caller.get("/me").headers
+    allow(caller, requests_per_key=3)
+    left = [caller.get(path).headers["RateLimit"] for path in ("/me", "/domains", "/me")]
+    assert [one.partition(";t=")[0] for one in left] == [f'"requests-key";r={n}' for n in (2, 1, 0)]
+    answer = caller.get("/domains")
+    message = refused(answer, 429, "too_many_requests")
+    assert message.startswith("Too many requests with this key: at most 3 a minute")
+    assert 0 < int(answer.headers["Retry-After"]) <= 60
+    assert answer.headers["RateLimit-Policy"] == '"requests-key";q=3;w=60'
+    assert caller.refusal(answer).cause == "requests_per_key"
+    other = Caller(caller.app, make_api_key(caller.gateway)[1])
+    assert other.get("/me").status_code == 200
+    allow(caller, requests_per_key=None)
+    assert caller.get("/me").status_code == 200
+
+
+def test_requests_from_an_address_with_and_without_a_key(caller: Caller) -> None:
+    allow(caller, requests_per_address=2)
+    stranger = Caller(caller.app, None)
+    refused(stranger.get("/me"), 401, "key_missing")
+    assert caller.get("/me").status_code == 200
+    refused(caller.get("/me"), 429, "too_many_requests")
+    refused(stranger.get("/me"), 429, "too_many_requests")
+    assert Caller(caller.app, caller.key, ip="192.0.2.11").get("/me").status_code == 200
+
+
+@on_sqlite
+def test_processes_count_together_in_redis(make_caller: Callable[..., Caller], tmp_path: Path) -> None:
+    with RedisServer(tmp_path) as redis:
+        first = make_caller(redis_url=redis.url)
+        second = create_app(first.gateway.settings)
+        second.register_blueprint(create_api(gateway_of(second)))
+        allow(first, requests_per_key=3)
+        callers = [first, Caller(second, first.key)] * 2
+        assert [caller.get("/me").status_code for caller in callers] == [200, 200, 200, 429]
+        gateway_of(second).close()
+
+
+@on_sqlite
+def test_without_its_redis_the_api_counts_for_itself(
+    make_caller: Callable[..., Caller], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with RedisServer(tmp_path) as redis:
+        caller = make_caller(redis_url=redis.url)
+        allow(caller, requests_per_key=2)
+        assert caller.get("/me").status_code == 200
+        redis.stop()
+        assert [caller.get("/me").status_code for _ in range(3)] == [200, 200, 429]
+        assert [record.message for record in caplog.records].count(FALLEN_BACK) == 1
+        redis.start()
+        allow(caller, requests_per_key=50)
+        until(lambda: caller.get("/me").status_code == 200 and "recovered" in caplog.text)
+
+
+@on_sqlite
+def test_a_redis_that_was_never_there_keeps_nobody_out(make_caller: Callable[..., Caller], tmp_path: Path) -> None:
+    caller = make_caller(redis_url=f"unix://{tmp_path}/nowhere.sock")
+    assert caller.send().status_code == 202
+    allow(caller, requests_per_key=1)
+    assert caller.send().status_code == 202
+    refused(caller.send(), 429, "too_many_requests")

@@ -55,6 +55,8 @@ _SETTINGS = {
     "lockout_window": "time within which failures count",
     "lockout_first": "length of the first lock",
     "never_lock": "addresses that are never locked",
+    "requests_per_key": "requests a minute with one key",
+    "requests_per_address": "requests a minute from one address",
 }
 
 

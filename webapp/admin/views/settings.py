@@ -13,7 +13,7 @@ from flask_admin import BaseView, expose
 from sqlalchemy import select
 
 from webapp.admin.base import PanelView
-from webapp.admin.forms import show_error
+from webapp.admin.forms import PanelForm, show_error
 from webapp.admin.sessions import actor
 from webapp.app import gateway_of
 from webapp.certificate import read_certificate
@@ -26,6 +26,7 @@ from webapp.core.services.preferences import Current
 from webapp.db import db
 from webapp.settings import Settings
 
+from .request_limits import RequestLimitsForm
 from .settings_forms import SECURITIES, DeliveryForm, LockoutForm, NotificationsForm
 
 
@@ -42,8 +43,7 @@ class SettingsView(PanelView, BaseView):
     @expose("/")
     def index(self) -> ResponseReturnValue:
         """All of it."""
-        current = _read()
-        return self._page(current, DeliveryForm.showing(current), LockoutForm.showing(current))
+        return self._page(_read())
 
     @expose("/delivery", methods=("POST",))
     def delivery(self) -> ResponseReturnValue:
@@ -58,7 +58,7 @@ class SettingsView(PanelView, BaseView):
             else:
                 flash(_TOLD[_read().delivery], "success")
                 return redirect(self.get_url(".index"), 303)
-        return self._page(current, form, LockoutForm.showing(current)), 422
+        return self._page(current, form), 422
 
     @expose("/lockout", methods=("POST",))
     def lockout(self) -> ResponseReturnValue:
@@ -73,7 +73,17 @@ class SettingsView(PanelView, BaseView):
             else:
                 flash("The lock settings were saved.", "success")
                 return redirect(self.get_url(".index", _anchor="locks"), 303)
-        return self._page(current, DeliveryForm.showing(current), form), 422
+        return self._page(current, form), 422
+
+    @expose("/requests", methods=("POST",))
+    def requests(self) -> ResponseReturnValue:
+        """How often programs may call the API."""
+        form = RequestLimitsForm()
+        if form.validate():
+            self._store(form.changes())
+            flash("The limits on requests were saved.", "success")
+            return redirect(self.get_url(".index", _anchor="requests"), 303)
+        return self._page(_read(), form), 422
 
     @expose("/notifications", methods=("POST",))
     def notifications(self) -> ResponseReturnValue:
@@ -88,7 +98,7 @@ class SettingsView(PanelView, BaseView):
             else:
                 flash("The notification settings were saved.", "success")
                 return redirect(self.get_url(".index", _anchor="notifications"), 303)
-        return self._page(current, DeliveryForm.showing(current), LockoutForm.showing(current), form), 422
+        return self._page(current, form), 422
 
     @expose("/vouch", methods=("POST",))
     def vouch(self) -> ResponseReturnValue:
@@ -112,29 +122,32 @@ class SettingsView(PanelView, BaseView):
         gateway_of().preferences.store(db.session(), actor(), values)
         db.session.commit()
 
-    def _page(
-        self,
-        current: Current,
-        delivery: DeliveryForm,
-        lockout: LockoutForm,
-        notifications: NotificationsForm | None = None,
-    ) -> str:
+    def _page(self, current: Current, sent: PanelForm | None = None) -> str:
+        """The page; *sent* is the form that came back with mistakes."""
         settings = gateway_of().settings
         return self.render(
             "panel/settings/index.html",
             current=current,
-            delivery_form=delivery,
-            lockout_form=lockout,
-            notifications_form=notifications or NotificationsForm.showing(current),
+            **{
+                name: sent if isinstance(sent, form) else form.showing(current)  # type: ignore[attr-defined]
+                for name, form in _FORMS.items()
+            },
             securities=SECURITIES,
             fixed={name: gateway_of().preferences.is_fixed(name) for name in ("delivery", "relay_url")},
             refused=[domain for domain in domains.live(db.session()) if not domain.may_send],
             ladder=[format_duration(lock_duration(level, current.lockout_first)) for level in range(4)],
             facts=_facts(settings),
             certificate=_certificate(settings),
+            shared_counters=settings.redis_url is not None,
         )
 
 
+_FORMS: dict[str, type[PanelForm]] = {
+    "delivery_form": DeliveryForm,
+    "lockout_form": LockoutForm,
+    "requests_form": RequestLimitsForm,
+    "notifications_form": NotificationsForm,
+}
 _TOLD = {
     "capture": "Mail is captured from now on: it is kept and shown, and nothing leaves this server.",
     "relay": "Mail accepted from now on leaves through the relay. What was captured before stays here.",

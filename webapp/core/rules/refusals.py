@@ -79,6 +79,7 @@ class Reason(Enum):
     LOOP = Answer("loop", 422, 554, "5.4.6", "The message has passed through too many servers: it seems to go in a circle.")
     CONTENT_INVALID = Answer("content_invalid", 422, 550, "5.6.0", "The message can't be taken: {problem}.")
     QUOTA = Answer("quota", 429, 450, "4.7.1", "The limit of {limit} {period} for {whose} is reached: it can send again in {wait}.")
+    TOO_MANY_REQUESTS = Answer("too_many_requests", 429, 450, "4.7.1", "Too many requests {whose}: at most {limit} a minute, so wait a little, then go on.")
     STORAGE = Answer("storage", 503, 451, "4.3.0", "Mail can't be stored right now: try again in a minute; nothing was lost.")
     IDEMPOTENCY_REUSED = Answer("idempotency_reused", 409, 550, "5.5.4", "This idempotency key was used for another message: use a new key for each new message.")
     # The panel only

@@ -29,8 +29,19 @@ from webapp.core.services.vault import Vault
 from webapp.settings import DeliveryMode, Settings
 
 FRESH_SECONDS = 2.0
+#: Requests a minute at the HTTP door; the most that can be set.
+_RATES, MOST_REQUESTS = ("requests_per_key", "requests_per_address"), 1_000_000
 #: The names that can be stored.
-NAMES = ("delivery", "relay_url", "lockout_failures", "lockout_window", "lockout_first", "never_lock", "alerts_sender")
+NAMES = (
+    "delivery",
+    "relay_url",
+    "lockout_failures",
+    "lockout_window",
+    "lockout_first",
+    "never_lock",
+    "alerts_sender",
+    *_RATES,
+)
 _SECRET_NAMES = {"relay_url"}
 #: A variable of the same name fixes these; of the others it is the start value only.
 _FIXABLE = {"delivery", "relay_url"}
@@ -47,6 +58,8 @@ class Current:
     lockout_first: timedelta
     never_lock: tuple[Network, ...]
     alerts_sender: str | None
+    requests_per_key: int | None = None
+    requests_per_address: int | None = None
 
 
 class Preferences:
@@ -88,6 +101,7 @@ class Preferences:
             lockout_first=parse_duration(values.get("lockout_first", self._settings.lockout_first)),
             never_lock=parse_networks("\n".join(values.get("never_lock", []))),
             alerts_sender=values.get("alerts_sender"),
+            **{name: values.get(name) for name in _RATES},
         )
 
     def is_fixed(self, name: str) -> bool:
@@ -113,7 +127,7 @@ class Preferences:
             self._read_at = 0.0
 
 
-def _clean(name: str, value: Any) -> Any:
+def _clean(name: str, value: Any) -> Any:  # noqa: PLR0911 - one a name
     try:
         match name:
             case "delivery" if value in ("capture", "relay", "mx"):
@@ -126,8 +140,19 @@ def _clean(name: str, value: Any) -> Any:
                 return f"{round(parse_duration(value).total_seconds())}s"
             case "alerts_sender":
                 return parse_address(value.strip()) if value and value.strip() else None
+            case "requests_per_key" | "requests_per_address":
+                return _rate(value)
             case "never_lock":
                 return [str(network) for network in parse_networks(value)]
     except (ValueError, NetworkError) as error:
         raise ServiceError(f"{str(error)[:1].upper()}{str(error)[1:]}.".replace("..", "."), field=name) from None
     raise ServiceError("That value can't be used here.", field=name)
+
+
+def _rate(value: Any) -> int | None:
+    """A number of requests a minute; None, or nothing, for no limit."""
+    if value is None or value == "":
+        return None
+    if not str(value).isdigit() or not 1 <= int(value) <= MOST_REQUESTS:
+        raise ValueError(f"Give a number from 1 to {MOST_REQUESTS:,}, or leave it empty for no limit")
+    return int(value)
