@@ -10,6 +10,7 @@ from smtpd.delivery import delivery_job
 from webapp import cli, create_app, gateway_of
 from webapp.admin import csrf, init_admin
 from webapp.core.services.vault import VaultError
+from webapp.domain_checks_job import domain_check_handler, domain_checks_job
 from webapp.health import create_health
 from webapp.metrics import create_metrics
 from webapp.settings import SettingsError
@@ -33,11 +34,12 @@ def build() -> Flask:
         csrf.exempt(blueprint)
         built.register_blueprint(blueprint)
     # What the worker does when a page asks for it, by kind.
-    handlers: dict[str, Handler] = {}
+    handlers: dict[str, Handler] = {"domain_check": domain_check_handler(gateway)}
     jobs = [
         Job("delivery", delivery_job(gateway)),
         tasks_job(gateway, handlers),
         watch_job(gateway),
+        domain_checks_job(gateway),
     ]
     cli.register(built, jobs=jobs)
     return built

@@ -101,12 +101,22 @@ def test_a_domain_is_verified_by_its_record(tmp_path: Path) -> None:
         flask = Flask(tmp_path, dns=f"127.0.0.1:{dns.port}")
         flask("db", "upgrade")
         flask.json("domain", "add", "example.com")
-        missing = flask.json("domain", "check", "example.com")
+        done = flask("domain", "check", "example.com", "--json")
+        assert done.returncode == 1, "its mail may not leave"
+        missing = json.loads(done.stdout)
         assert not missing["verified"]
+        states = {record["title"]: record["state"] for record in missing["records"]}
+        assert states == dict.fromkeys(("Ownership", "SPF", "DKIM", "DMARC"), "missing")
         dns.txt[missing["record"]["name"]] = ["something else", missing["record"]["value"]]
-        assert flask.json("domain", "check", "example.com")["verified"]
+        checked = flask.json("domain", "check", "example.com")
+        assert (checked["verified"], checked["light"]) == (True, "yellow")
+        for record in checked["records"][1:]:
+            dns.txt[record["name"]] = [record["value"]]
+        assert flask.json("domain", "check", "example.com")["light"] == "green"
         dns.failing.add(missing["record"]["name"])
         assert "did not answer" in flask("domain", "check", "example.com").stderr
+        (listed,) = flask.json("domain", "list")["data"]
+        assert (listed["verified"], listed["light"]) == (True, "green"), "no answer is not a lost record"
 
 
 def test_wrong_settings_are_one_line_that_hides_the_value(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from webapp.certificate import read_certificate
 from webapp.core.database import UNAVAILABLE
 from webapp.core.models import Delivery, utcnow
 from webapp.core.rules.duration import format_duration
-from webapp.core.services import heartbeats
+from webapp.core.services import domain_checks, domains, heartbeats
 from webapp.core.services.gateway import Gateway
 from webapp.net import resolver
 from webapp.settings import Settings
@@ -37,6 +37,7 @@ def examine(gateway: Gateway) -> list[Finding]:
         _dns(settings),
         _certificate(settings),
         *_database(gateway),
+        *_domains(gateway),
         *(_port(settings, name) for name in ("http_bind", "smtp_bind", "smtps_bind")),
     ]
 
@@ -94,6 +95,20 @@ def _database(gateway: Gateway) -> list[Finding]:
     else:
         findings.append(Finding("queue", "ok", "nothing waits longer than it should"))
     return findings
+
+
+def _domains(gateway: Gateway) -> list[Finding]:
+    """The domains whose light is not green, briefly: `flask domain check` says more."""
+    try:
+        with gateway.database.session() as session:
+            reports = [domain_checks.report(session, gateway, one) for one in domains.live(session)]
+    except UNAVAILABLE:
+        return []
+    bad = [f"{one.domain.name} ({one.light})" for one in reports if one.light in {"red", "yellow"}]
+    if bad:
+        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+        return [Finding("domains", "warning", f"{', '.join(bad[:5])}{more}: flask domain check NAME says why")]
+    return [Finding("domains", "ok", "none lacks a record")] if reports else []
 
 
 def _port(settings: Settings, name: str) -> Finding:

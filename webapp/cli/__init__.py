@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from flask import Flask
 
 from webapp.app import gateway_of
-from webapp.cli import credentials, people, trouble
+from webapp.cli import credentials, domains, people, trouble
 from webapp.worker import Job, run_worker
 
 
 def register(app: Flask, *, jobs: Sequence[Job]) -> None:
     """Add the commands to *app*; *jobs* are what ``flask worker`` runs."""
-    for group in (people.admin, credentials.domain, credentials.smtp_user, credentials.api_key, trouble.lockout):
+    for group in (people.admin, domains.domain, credentials.smtp_user, credentials.api_key, trouble.lockout):
         app.cli.add_command(group)
     for command in (trouble.explain_refusal, trouble.doctor):
         app.cli.add_command(command)

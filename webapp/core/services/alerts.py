@@ -64,6 +64,12 @@ def ended(session: Session, kind: State, now: datetime, *, still: Sequence[str] 
             alert.ended_at = now
 
 
+def over(session: Session, kind: State, subject: str, now: datetime) -> None:
+    """End that one state."""
+    if known := _open(session, kind, subject):
+        known.ended_at = now
+
+
 def newest(session: Session, limit: int = 100) -> Sequence[Alert]:
     """The newest alerts, those that last first."""
     lasting = Alert.kind.in_(STATES) & Alert.ended_at.is_(None)

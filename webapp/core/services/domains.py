@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from datetime import timedelta
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -14,6 +15,9 @@ from webapp.core.rules.addresses import AddressError, domain_name
 from webapp.core.services import audit, hooks
 from webapp.core.services.audit import Actor
 from webapp.core.services.errors import ServiceError
+
+#: A domain whose ownership record is gone may send for so long: a slip at the DNS host must not stop its mail at once.
+GRACE = timedelta(days=7)
 
 
 def live(session: Session) -> Sequence[Domain]:
@@ -55,13 +59,22 @@ def ownership_record(domain: Domain) -> tuple[str, str]:
     return f"_postlatch.{domain.name}", f"postlatch-verification={domain.ownership_token}"
 
 
-def note_check(session: Session, actor: Actor, domain: Domain, found: Sequence[str]) -> None:
-    """Note that the TXT records *found* stand at the domain's `ownership_record`: among them the right one, or not."""
-    verified = ownership_record(domain)[1] in (text.strip() for text in found)
-    domain.checked_at = utcnow()
-    if verified and domain.verified_at is None:
-        domain.verified_at = domain.checked_at
-        audit.record(session, actor, "verify", domain)
+def note_proof(session: Session, actor: Actor, domain: Domain, *, found: bool) -> None:
+    """Note that the domain's `ownership_record` was *found*, or that it surely is not there.
+
+    One that had it and lost it stays verified for `GRACE`; the first look after that ends it.
+    """
+    now = utcnow()
+    if found:
+        domain.lost_at = None
+        if domain.verified_at is None:
+            domain.verified_at = now
+            audit.record(session, actor, "verify", domain)
+    elif domain.verified_at is not None:
+        domain.lost_at = domain.lost_at or now
+        if now - domain.lost_at >= GRACE:
+            domain.verified_at = domain.lost_at = None
+            audit.record(session, actor, "unverify", domain)
 
 
 def set_vouched(session: Session, actor: Actor, domain: Domain, *, vouched: bool) -> None:
