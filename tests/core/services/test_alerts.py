@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from tests.support.factories import OFFICE, PASSWORD, make_api_key, make_domain, make_smtp_user
 from webapp.core.models import Admin, Alert, Delivery, Message, MessageSource, utcnow
+from webapp.core.rules.refusals import Refused
 from webapp.core.services import admins, alerts, domains
 from webapp.core.services.audit import COMMAND_LINE
 from webapp.core.services.digest import PACE, mail_digest
@@ -71,6 +72,18 @@ def test_a_first_use_from_a_new_network_is_told_but_not_the_first_of_all(gateway
     assert told(gateway) == [("new_network", "smtp_user printer@example.com", 1)]
     with gateway.database.session() as session:
         assert "203.0.113.5" in session.scalars(select(Alert.text)).one()
+
+
+def test_a_lock_is_told(gateway: Gateway) -> None:
+    for number in range(gateway.settings.lockout_failures):
+        with pytest.raises(Refused):
+            gateway.authenticate_smtp(f"guess{number}@example.com", PASSWORD, OFFICE)
+    gateway.ledger.close()
+
+    assert told(gateway) == [("lockout", "address 192.0.2.10", 1)]
+    with gateway.database.session() as session:
+        text = session.scalars(select(Alert.text)).one()
+    assert text == "The address 192.0.2.10 is locked out for 5 minutes after 10 failed log-ins."
 
 
 class TestDigest:

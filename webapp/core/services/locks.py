@@ -23,6 +23,7 @@ from sqlalchemy.orm import Session
 
 from webapp.core.database import serialise
 from webapp.core.models import Admin, CredentialRow, FailedAttempt, KnownAddress, Lock
+from webapp.core.rules.duration import format_duration
 from webapp.core.rules.locks import (
     FAMILIAR_FOR,
     MOST_FROM_ONE_ADDRESS,
@@ -34,7 +35,7 @@ from webapp.core.rules.locks import (
 from webapp.core.rules.networks import Network, allowed, lock_subject
 from webapp.core.rules.refusals import Reason, Refused
 from webapp.core.rules.submission import Peer
-from webapp.core.services import audit
+from webapp.core.services import alerts, audit
 from webapp.core.services.audit import Actor
 from webapp.core.services.preferences import Current
 
@@ -141,6 +142,17 @@ class Locks:
         lock.failures, lock.locked_at = failures, now
         lock.locked_until = now + lock_duration(lock.level, current.lockout_first)
         lock.cleared_at = lock.cleared_by = None
+        alerts.happened(session, "lockout", f"{scope} {subject}", _told(lock), now)
+
+
+def _told(lock: Lock) -> str:
+    """What the bell says of a lock that begins."""
+    if lock.scope == ADDRESS:
+        what = f"The address {lock.address} is locked out"
+    else:
+        kind = "person" if lock.kind == "admin" else "SMTP user" if lock.kind == "smtp_user" else "API key"
+        what = f"The {kind} {lock.name} is locked out" + (f" at {lock.address}" if lock.scope == PAIR else "")
+    return f"{what} for {format_duration(lock.locked_until - lock.locked_at)} after {lock.failures} failed log-ins."
 
 
 def address_of(ip: str) -> str:
