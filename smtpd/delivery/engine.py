@@ -1,7 +1,11 @@
 """The engine: claims what is due, hands it to a transport, records what became of it, and keeps its leases.
 
 Mail that was never tried and mail that was have a lane each, with room of their own: a pile of retries never keeps
-new mail waiting. The event loop never waits on the database; a source is in memory only while it is sent.
+new mail waiting. A lane takes what has waited longest, and may fill up with mail for servers that are slow or dead;
+beside it runs one that takes the newest, and puts off what would have to wait there, too. So mail for other servers
+gets through at once, whatever else waits.
+
+The event loop never waits on the database; a source is in memory only while it is sent.
 """
 
 from __future__ import annotations
@@ -64,14 +68,27 @@ PARCELS_OF_A_MESSAGE = 2
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """`room` is how many parcels may be in hand; `poll` how often an empty queue is asked, in seconds."""
+    """`room` is how many parcels may be in hand; `poll` how often an empty queue is asked, in seconds.
+
+    One that is `beside` another only works while that one has more to do than fits, and then takes the newest.
+    """
 
     fresh: bool
     room: int
     poll: float
+    beside: Lane | None = None
 
 
-LANES = (Lane(fresh=True, room=100, poll=0.2), Lane(fresh=False, room=50, poll=1.0))
+NEW = Lane(fresh=True, room=100, poll=0.2)
+RETRIES = Lane(fresh=False, room=50, poll=1.0)
+LANES = (
+    NEW,
+    RETRIES,
+    Lane(fresh=True, room=100, poll=0.2, beside=NEW),
+    Lane(fresh=False, room=50, poll=1.0, beside=RETRIES),
+)
+#: Deliveries that the newer lanes claim at once: most may have to be put off.
+CLAIM_BESIDE = 25
 
 
 class SourceGoneError(Exception):
@@ -87,14 +104,13 @@ class DeliveryEngine:
         cool_down = min(limits.cool_down, settings.retry_first.total_seconds())
         self._gateway = gateway
         self._policy = RetryPolicy(first=settings.retry_first, max_age=settings.retry_max_age)
-        self._routes = Routes(
-            hostname=settings.hostname, limits=replace(limits, cool_down=cool_down), timeouts=timeouts
-        )
+        self._routes = Routes(settings, limits=replace(limits, cool_down=cool_down), timeouts=timeouts)
         self._outcomes = GroupCommit(gateway.database, name="outcomes")
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="delivery")
         self._identity = Identity.take(settings.data_dir)
         self._hand = Hand()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._overflowing: set[Lane] = set()
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._database_gone = False
 
@@ -104,7 +120,7 @@ class DeliveryEngine:
             await self._give_back()  # before anything is claimed under the same name
         tasks = [
             asyncio.create_task(self._keep_leases(stop)),
-            *(asyncio.create_task(self._work(lane, stop)) for lane in LANES),
+            *(asyncio.create_task((self._work_beside if lane.beside else self._work)(lane, stop)) for lane in LANES),
         ]
         try:
             await asyncio.gather(*tasks)
@@ -116,37 +132,47 @@ class DeliveryEngine:
     async def _work(self, lane: Lane, stop: asyncio.Event) -> None:
         """Keep *lane* supplied. It claims in batches, once half its room is free: a claim costs a sync to disk."""
         while not stop.is_set():
-            full = self._hand.parcels(fresh=lane.fresh) > lane.room // 2
+            full = self._hand.parcels(lane) > lane.room // 2
             more = full or await self._take(lane)
+            (self._overflowing.add if more else self._overflowing.discard)(lane)
             await _stopped_within(stop, BUSY_SECONDS if more else lane.poll)
+
+    async def _work_beside(self, lane: Lane, stop: asyncio.Event) -> None:
+        """Take the newest of what the lane beside can't take in."""
+        while not await _stopped_within(stop, lane.poll):
+            if lane.beside in self._overflowing and self._hand.parcels(lane) < lane.room:
+                await self._take(lane)
 
     async def _take(self, lane: Lane) -> bool:
         """Claim for *lane* and start delivering. Return whether there is likely more."""
         asked_at = monotonic()
-        limit = min(CLAIM, lane.room - self._hand.parcels(fresh=lane.fresh))
+        limit = min(CLAIM_BESIDE if lane.beside else CLAIM, lane.room - self._hand.parcels(lane))
         try:
-            current, claimed = await self._in_thread(partial(self._claim, fresh=lane.fresh, limit=limit))
+            current, claimed = await self._in_thread(partial(self._claim, lane, limit))
         except UNAVAILABLE as error:
             self._note_database(error)
             return False
         self._note_database(None)
         for message in claimed:
-            if mine := self._hand.take(message, fresh=lane.fresh, asked_at=asked_at):
-                task = asyncio.create_task(self._deliver(mine, self._routes.choose(mine, current), fresh=lane.fresh))
+            if mine := self._hand.take(message, lane=lane, asked_at=asked_at):
+                task = asyncio.create_task(self._deliver(mine, self._routes.choose(mine, current), lane))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
         return sum(len(message.recipients) for message in claimed) == limit
 
-    def _claim(self, *, fresh: bool, limit: int) -> tuple[Current, list[Claimed]]:
+    def _claim(self, lane: Lane, limit: int) -> tuple[Current, list[Claimed]]:
         # The mode is read before the claim: what is claimed after a change to capture doesn't leave.
         current = self._gateway.preferences.current()
+        newest, lease = lane.beside is not None, self._identity.lease
         with self._gateway.database.session() as session:
-            return current, claim(session, lease=self._identity.lease, now=utcnow(), limit=limit, fresh=fresh)
+            taken = claim(session, lease=lease, now=utcnow(), limit=limit, fresh=lane.fresh, newest_first=newest)
+        return current, taken
 
-    async def _deliver(self, message: Claimed, transport: Transport, *, fresh: bool) -> None:
+    async def _deliver(self, message: Claimed, transport: Transport, lane: Lane) -> None:
         parcel = Parcel(
             message,
-            fresh=fresh,
+            fresh=lane.fresh,
+            patient=lane.beside is None,
             load=partial(self._load, message.message_id),
             is_ours=self._hand.holds,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from dataclasses import replace
 from time import monotonic
 
@@ -17,10 +17,10 @@ class Hand:
 
     def __init__(self) -> None:
         self._surely_until: dict[int, float] = {}  # monotonic, in seconds
-        self._parcels: dict[int, bool] = {}  # the first delivery's id -> whether it was never tried
+        self._parcels: dict[int, Hashable] = {}  # the first delivery's id -> the lane that took it
         self._closed = False
 
-    def take(self, message: Claimed, *, fresh: bool, asked_at: float) -> Claimed | None:
+    def take(self, message: Claimed, *, lane: Hashable, asked_at: float) -> Claimed | None:
         """Add a message claimed by a request made at *asked_at*. Return what of it wasn't in hand already.
 
         A lease of ours that ran out while the database was gone can be claimed again by ourselves: that mail is
@@ -31,7 +31,7 @@ class Hand:
         if not new:
             return None
         self._surely_until |= dict.fromkeys(new, _surely_until(asked_at))
-        self._parcels[min(new)] = fresh
+        self._parcels[min(new)] = lane
         return replace(message, recipients=new)
 
     def drop(self, parcel: Claimed) -> None:
@@ -55,9 +55,9 @@ class Hand:
         """All that is in hand."""
         return list(self._surely_until)
 
-    def parcels(self, *, fresh: bool) -> int:
-        """How many parcels are in hand that were never tried, or that were."""
-        return sum(never_tried == fresh for never_tried in self._parcels.values())
+    def parcels(self, lane: Hashable) -> int:
+        """How many parcels are in hand that *lane* took."""
+        return sum(took == lane for took in self._parcels.values())
 
     def close(self) -> None:
         """Let nothing more begin."""

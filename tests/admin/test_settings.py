@@ -117,7 +117,6 @@ def test_a_relay_without_a_login_forgets_the_password(owner: Browser, gateway: G
         ({"port": "abc"}, "Not a valid integer"),
         ({"security": "none"}, "Not a valid choice"),
         ({"username": ""}, "username that goes with the password"),
-        ({"delivery": "mx"}, "Not a valid choice"),
         ({"delivery": "nonsense"}, "Not a valid choice"),
     ],
 )
@@ -139,10 +138,12 @@ def test_hosts_may_be_names_and_addresses(owner: Browser, gateway: Gateway, host
     assert relay.host == host.strip("[]")
 
 
-def test_direct_delivery_is_not_offered(owner: Browser) -> None:
-    page = owner.get(PAGE).get_data(as_text=True)
-    assert 'value="mx" disabled' in " ".join(page.split())
-    assert "Later version" in page
+def test_direct_delivery_needs_no_relay(owner: Browser, gateway: Gateway) -> None:
+    empty = dict.fromkeys(RELAY, "")
+    page = save(owner, "delivery", **empty | {"delivery": "mx", "port": "587", "security": "starttls"})
+    assert "is delivered directly" in page
+    assert stored(gateway).delivery == "mx"
+    assert stored(gateway).relay is None
 
 
 def test_back_to_capture(owner: Browser, gateway: Gateway) -> None:

@@ -49,7 +49,9 @@ class SmtpSink:
     tls: ssl.SSLContext | None = None
     implicit_tls: bool = False
     most_messages: int | None = None  # on one connection; then 421
+    most_octets: int | None = None  # as SIZE announces it
     port: int = 0
+    host: str = "127.0.0.1"
 
     def __post_init__(self) -> None:
         self.messages: list[Received] = []
@@ -94,7 +96,7 @@ class SmtpSink:
         loop = asyncio.get_running_loop()
         context = self.tls if self.implicit_tls else None
         self._sessions: set[_Server] = set()
-        self._server = await loop.create_server(self._serve, "127.0.0.1", self.port, ssl=context)
+        self._server = await loop.create_server(self._serve, self.host, self.port, ssl=context)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _shut(self) -> None:
@@ -129,6 +131,7 @@ class _Server(SMTP):
             auth_required=sink.login is not None,
             auth_require_tls=False,
             timeout=60,
+            data_size_limit=sink.most_octets or 33_554_432,
         )
         self.number = number
         self.taken = 0

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from smtpd.delivery.transports.content import Content
@@ -28,6 +29,9 @@ class Parcel:
     is_ours: Callable[[Iterable[int]], bool]
     patient: bool = True
 
+
+#: Mail that would have to wait for others comes again after one or two times so long.
+PUT_OFF = timedelta(seconds=1)
 
 #: Records outcomes and returns once they are on disk. Until then the connection that brought them takes no other
 #: message: a worker that is killed leaves at most one message a connection in doubt.
@@ -60,6 +64,12 @@ class Deferring:
 
     async def close(self) -> None:
         """See `Transport`."""
+
+
+def put_off(ids: Iterable[int], until: datetime | None = None) -> list[Outcome]:
+    """Leave *ids* for later, untried: until then, or for the few seconds that others need to get on."""
+    until = until or utcnow() + PUT_OFF * (1 + random.random())  # noqa: S311 - jitter
+    return [Outcome(key, Status.DEFERRED, not_before=until) for key in ids]
 
 
 def attempt_now(transport: str, started_at: datetime | None = None, host: str = "", tls: str | None = None) -> Attempt:

@@ -88,11 +88,11 @@ async def connect(
     try:
         try:
             return await _connect(endpoint, hostname, timeouts, listener)
-        except _TlsFailedError as error:
+        except _TlsFailedError:
             if endpoint.security != "opportunistic" or not _may_send_password(endpoint):
                 raise
             # A server without STARTTLS would have got the mail in clear just so (RFC 7435 section 3).
-            return await _connect(endpoint, hostname, timeouts, listener, without_tls=error)
+            return await _connect(endpoint, hostname, timeouts, listener, without_tls=True)
     except TimeoutError as error:
         raise UnreachableError(f"{endpoint.label} did not answer in time.") from error
     except (aiosmtplib.SMTPException, OSError) as error:
@@ -109,7 +109,7 @@ async def _connect(
     timeouts: Timeouts,
     listener: Listener | None,
     *,
-    without_tls: _TlsFailedError | None = None,
+    without_tls: bool = False,
 ) -> Connected:
     implicit = endpoint.security == "tls"
     verify = _verifies(endpoint)
@@ -140,7 +140,7 @@ async def _connect(
         sock.close()
         raise
     if without_tls:
-        tls = f"none: {without_tls.reason}"[:100]
+        tls = "none: the TLS handshake failed"
     return Connected(client, tls)
 
 

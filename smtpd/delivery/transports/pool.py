@@ -32,12 +32,16 @@ class PoolLimits:
 
 
 class CoolingDownError(Exception):
-    """The destination was found down a moment ago and is left alone until *until*."""
+    """The destination was found down a moment ago, for the *cause*, and is left alone until *until*."""
 
-    def __init__(self, reason: str, until: datetime) -> None:
-        self.reason = reason
+    def __init__(self, cause: UnreachableError, until: datetime) -> None:
+        self.cause = cause
         self.until = until
-        super().__init__(reason)
+        super().__init__(cause.reason)
+
+
+class BusyError(Exception):
+    """All connections that this mail may have are in use."""
 
 
 class Pool:
@@ -49,28 +53,45 @@ class Pool:
         self._permits = asyncio.Semaphore(limits.connections)
         self._retry_permits = asyncio.Semaphore(limits.retries)
         self._idle: deque[tuple[float, SmtpSession]] = deque()  # when it came back; the freshest at the right
+        self._users = 0  # who has a session or waits for one
         self._lent = 0
         self._down_until = 0.0
-        self._why_down = ""
+        self._why_down = UnreachableError("")
         self._farewells: set[asyncio.Task[None]] = set()
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
 
     @asynccontextmanager
-    async def session(self, *, fresh: bool) -> AsyncIterator[SmtpSession]:
-        """A session for one message. Raise `UnreachableError` or `CoolingDownError`."""
+    async def session(self, *, fresh: bool, patient: bool = True) -> AsyncIterator[SmtpSession]:
+        """A session for one message. Raise `UnreachableError`, `CoolingDownError`, or `BusyError` unless *patient*."""
         self._turn_away(waits=not fresh or self._permits.locked())
-        async with nullcontext() if fresh else self._retry_permits:
-            waits = self._permits.locked()
-            async with self._permits:
-                self._turn_away(waits=waits or not fresh)
-                session = self._take_idle() or await self._connect()
-                self._lent += 1
-                try:
-                    yield session
-                finally:
-                    self._lent -= 1
-                    self._put_back(session)
+        if not patient and (self._permits.locked() or (not fresh and self._retry_permits.locked())):
+            raise BusyError
+        self._users += 1
+        try:
+            async with nullcontext() if fresh else self._retry_permits:
+                waits = self._permits.locked()
+                async with self._permits:
+                    self._turn_away(waits=waits or not fresh)
+                    session = self._take_idle() or await self._connect()
+                    self._lent += 1
+                    try:
+                        yield session
+                    finally:
+                        self._lent -= 1
+                        self._put_back(session)
+        finally:
+            self._users -= 1
+
+    @property
+    def cooling_down(self) -> bool:
+        """Whether it was found down a moment ago."""
+        return monotonic() < self._down_until
+
+    @property
+    def unused(self) -> bool:
+        """Whether it holds nothing: no connection, nobody who waits for one, no finding that still counts."""
+        return not (self._idle or self._users or self._farewells or self.cooling_down)
 
     async def close(self) -> None:
         """Take leave on idle connections; those in use are closed when they come back."""
@@ -88,9 +109,11 @@ class Pool:
         try:
             session = await self._open()
         except UnreachableError as error:
-            if not self._lent:  # else it is up, and has enough of us
+            if self._lent:  # it is up, and has enough of us
+                error.final = False
+            else:
                 self._down_until = monotonic() + self._limits.cool_down
-                self._why_down = error.reason
+                self._why_down = error
             raise
         self._down_until = 0.0
         return session

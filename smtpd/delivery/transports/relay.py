@@ -6,9 +6,9 @@ from datetime import datetime
 
 import structlog
 
-from smtpd.delivery.transports.base import Parcel, Report, attempt_now
+from smtpd.delivery.transports.base import Parcel, Report, attempt_now, put_off
 from smtpd.delivery.transports.connect import Endpoint, Timeouts, UnreachableError, connect
-from smtpd.delivery.transports.pool import CoolingDownError, Pool, PoolLimits
+from smtpd.delivery.transports.pool import BusyError, CoolingDownError, Pool, PoolLimits
 from smtpd.delivery.transports.session import Envelope, SmtpSession, StaleConnectionError
 from webapp.core.models import utcnow
 from webapp.core.rules.relay import RelayTarget
@@ -41,7 +41,7 @@ class RelayTransport:
         started_at = utcnow()
         while True:
             try:
-                async with self._pool.session(fresh=parcel.fresh) as session:
+                async with self._pool.session(fresh=parcel.fresh, patient=parcel.patient) as session:
                     outcomes = await self._send(session, parcel, started_at)
                     await report(outcomes)
             except StaleConnectionError:
@@ -51,6 +51,8 @@ class RelayTransport:
                 await report(self._all_deferred(parcel, started_at, error.reason, error.code))
             except CoolingDownError as error:
                 await report(self._put_off(parcel, started_at, error))
+            except BusyError:
+                await report(put_off(parcel.message.recipients))
             return
 
     async def close(self) -> None:
@@ -63,18 +65,10 @@ class RelayTransport:
 
     async def _send(self, session: SmtpSession, parcel: Parcel, started_at: datetime) -> list[Outcome]:
         message = parcel.message
-        content = await parcel.load()
+        envelope = Envelope.of(message, message.recipients, await parcel.load())
         if not parcel.is_ours(message.recipients):
             return []
-        answers = await session.send(
-            Envelope(
-                sender=message.envelope_from,
-                recipients=message.recipients,
-                content=content,
-                eight_bit=message.eight_bit,
-                smtputf8=message.smtputf8,
-            )
-        )
+        answers = await session.send(envelope)
         attempt = attempt_now(self.name, started_at, self.target.label, session.tls)
         return [Outcome(key, answer.status, answer.reason, answer.code, attempt) for key, answer in answers.items()]
 
@@ -87,5 +81,5 @@ class RelayTransport:
     def _put_off(self, parcel: Parcel, started_at: datetime, error: CoolingDownError) -> list[Outcome]:
         """New mail shares the others' finding as its first attempt; a retry waits a little longer, uncounted."""
         if parcel.fresh:
-            return self._all_deferred(parcel, started_at, error.reason)
+            return self._all_deferred(parcel, started_at, error.cause.reason, error.cause.code)
         return [Outcome(key, Status.DEFERRED, not_before=error.until) for key in parcel.message.recipients]

@@ -12,6 +12,7 @@ from smtpd.delivery.transports.connect import Connected, Timeouts
 from smtpd.delivery.transports.content import Content, dot_stuffed, headers_are_ascii
 from smtpd.delivery.transports.replies import Answer, judge
 from webapp.core.rules.statuses import Status
+from webapp.core.services.deliveries import Claimed
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,11 @@ class Envelope:
     content: Content
     eight_bit: bool
     smtputf8: bool
+
+    @classmethod
+    def of(cls, message: Claimed, recipients: Mapping[int, str], content: Content) -> Envelope:
+        """The claimed *message* for some of its recipients."""
+        return cls(message.envelope_from, recipients, content, message.eight_bit, message.smtputf8)
 
 
 class StaleConnectionError(Exception):

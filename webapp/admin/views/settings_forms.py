@@ -21,8 +21,7 @@ SECURITIES = {
     "tls": "SSL/TLS from the start",
     "opportunistic": "STARTTLS where it is offered, else unencrypted",
 }
-#: Direct delivery is a mode, too, but this version has no transport for it: the page says so and doesn't offer it.
-OFFERED = ("capture", "relay")
+MODES = ("capture", "relay", "mx")
 _HOST_NAME = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*\.?\Z"
 )
@@ -31,7 +30,7 @@ _HOST_NAME = re.compile(
 class DeliveryForm(PanelForm):
     """The mode and the relay. The relay's password is never shown again."""
 
-    delivery = RadioField("Delivery", choices=[SelectChoice(mode) for mode in OFFERED], validators=[Optional()])
+    delivery = RadioField("Delivery", choices=[SelectChoice(mode) for mode in MODES], validators=[Optional()])
     host = StringField(
         "Host", render_kw={"placeholder": "smtp.example.org", "autocomplete": "off", "spellcheck": "false"}
     )

@@ -93,12 +93,15 @@ class _Held(NamedTuple):
     domain_id: int
 
 
-def claim(session: Session, *, lease: str, now: datetime, limit: int, fresh: bool) -> list[Claimed]:
+def claim(
+    session: Session, *, lease: str, now: datetime, limit: int, fresh: bool, newest_first: bool = False
+) -> list[Claimed]:
     """Take up to *limit* due deliveries under *lease* until `LEASE` from *now*, grouped by message.
 
-    *fresh* ones were never tried; the others were. Two workers never get the same one.
+    *fresh* ones were never tried; the others were. Those that wait longest come first, or last. Two workers never get
+    the same one.
     """
-    due = _due(now, fresh=fresh).limit(limit)
+    due = _due(now, fresh=fresh, newest_first=newest_first).limit(limit)
     if session.get_bind().dialect.name == "sqlite":
         # Ask before taking the write lock: the queue is mostly empty, and asked several times a second.
         if session.scalar(due.limit(1)) is None:
@@ -123,11 +126,14 @@ def claim(session: Session, *, lease: str, now: datetime, limit: int, fresh: boo
     return _with_messages(session, recipients)
 
 
-def _due(now: datetime, *, fresh: bool) -> Select[int]:
+def _due(now: datetime, *, fresh: bool, newest_first: bool) -> Select[int]:
     # Not a bound parameter, so that PostgreSQL's planner sees that the lane's partial index fits.
     none: ColumnElement[int] = literal_column("0")
     lane = Delivery.attempts == none if fresh else Delivery.attempts > none
-    return select(Delivery.id).where(Delivery.due_at <= now, lane).order_by(Delivery.due_at, Delivery.id)
+    due = select(Delivery.id).where(Delivery.due_at <= now, lane)
+    if newest_first:
+        return due.order_by(Delivery.due_at.desc(), Delivery.id.desc())
+    return due.order_by(Delivery.due_at, Delivery.id)
 
 
 def _with_messages(session: Session, recipients: Mapping[str, Mapping[int, str]]) -> list[Claimed]:
@@ -256,6 +262,8 @@ def _settled(
     reason = outcome.reason or row.reason
     smtp_code = outcome.smtp_code if outcome.attempt else row.smtp_code
     if status == Status.DEFERRED:
+        if attempts == 0:  # put off before its first try
+            status = Status.QUEUED
         if given_up(now - row.queued_at, policy.max_age):
             status = Status.FAILED
             reason = f"Gave up after {format_duration(policy.max_age)}; the last answer was: {reason}"
