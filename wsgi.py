@@ -9,6 +9,7 @@ from integrations.api import create_api
 from smtpd.delivery import delivery_job
 from webapp import cli, create_app, gateway_of
 from webapp.admin import csrf, init_admin
+from webapp.blocklist_job import blocklists_job
 from webapp.core.services.vault import VaultError
 from webapp.domain_checks_job import domain_check_handler, domain_checks_job
 from webapp.health import create_health
@@ -40,6 +41,7 @@ def build() -> Flask:
         tasks_job(gateway, handlers),
         watch_job(gateway),
         domain_checks_job(gateway),
+        blocklists_job(gateway),
     ]
     cli.register(built, jobs=jobs)
     return built

@@ -8,10 +8,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple
 
 from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
 
+from webapp.blocklist_job import check_zones
 from webapp.certificate import read_certificate
 from webapp.core.database import UNAVAILABLE
-from webapp.core.models import Delivery, utcnow
+from webapp.core.models import BlocklistZone, Delivery, utcnow
+from webapp.core.rules.blocklists import HEALTH_WORDS, Health
 from webapp.core.rules.duration import format_duration
 from webapp.core.services import domain_checks, domains, heartbeats
 from webapp.core.services.gateway import Gateway
@@ -38,6 +41,7 @@ def examine(gateway: Gateway) -> list[Finding]:
         _certificate(settings),
         *_database(gateway),
         *_domains(gateway),
+        *_blocklists(gateway),
         *(_port(settings, name) for name in ("http_bind", "smtp_bind", "smtps_bind")),
     ]
 
@@ -61,6 +65,27 @@ def _dns(settings: Settings) -> Finding:
     except resolver.LookupFailed as error:
         return Finding("DNS", "warning", f"the resolver does not answer: {error}")
     return Finding("DNS", "ok", "the resolver answers")
+
+
+def _blocklists(gateway: Gateway) -> list[Finding]:
+    """Test each zone now, as the worker does every half-hour."""
+    try:
+        gateway.blocklists.rules()
+        with gateway.database.session() as session:
+            rows = session.scalars(select(BlocklistZone).where(BlocklistZone.state != "off")).all()
+    except SQLAlchemyError:
+        return []  # said already
+    if not rows:
+        return [Finding("blocklists", "ok", "none is used: connecting addresses are not looked up")]
+    checkups = check_zones([row.zone for row in rows], gateway.settings.dns)
+    return [
+        Finding(
+            f"blocklist {row}",
+            "ok" if checkup.health is Health.GOOD else "warning",
+            f"{HEALTH_WORDS[checkup.health]} {checkup.said}",
+        )
+        for row, checkup in zip(rows, checkups, strict=True)
+    ]
 
 
 def _certificate(settings: Settings) -> Finding:

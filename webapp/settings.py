@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from webapp.core.rules.blocklists import zone_name
 from webapp.core.rules.duration import parse_duration
 from webapp.core.rules.relay import RelayTarget
 
@@ -161,6 +162,11 @@ class Settings(BaseSettings):
         if value is not None and not re.fullmatch(r"[A-Za-z0-9.\-]+:\d{1,5}(,\d{1,5})?", value):
             raise ValueError("must be host:port or host:port,port, for example mail.example.org:587,465")
         return value
+
+    @field_validator("rbl_zones")
+    @classmethod
+    def _check_rbl_zones(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(map(zone_name, value)))
 
     @field_validator("relay_url")
     @classmethod

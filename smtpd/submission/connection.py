@@ -36,6 +36,7 @@ class Connection(SMTP):  # type: ignore[misc]
         self.ip = ip
         self.tls = tls
         self.hung_up = False
+        self.ends_at = float("inf")  # in the loop's time, whatever comes
         self.inbound = Inbound(loop)
         self._outbound = bytearray()
         self._writable = asyncio.Event()
@@ -124,7 +125,7 @@ class Connection(SMTP):  # type: ignore[misc]
         Raise `BareLineFeed`, `LineTooLong`, `Idle`, `Interrupted`, `Disconnected`, `Refused` for what is no line.
         """
         self.inbound.check_interrupted()
-        deadline = self.loop.time() + self.limits.idle
+        deadline = min(self.loop.time() + self.limits.idle, self.ends_at)
         begun = False
         while (line := self.inbound.take_line(longest)) is None:
             if self.inbound.discarded > self.limits.discarded_line:

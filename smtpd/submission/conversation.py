@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from smtpd.submission.blocklists import check_blocklists
 from smtpd.submission.connection import Connection
 from smtpd.submission.environment import Environment
 from smtpd.submission.inbound import BareLineFeed, Disconnected, Idle, Interrupted, LineTooLong
@@ -54,7 +55,7 @@ class Conversation(Connection):
         self.session = Session()
         self.envelope = Envelope()
         self._crowded = crowded
-        self._turned_away = False
+        self._turned_away: Refused | None = None  # with what, instead of a banner
         self._errors = 0
         self._failed_auths = 0
         self._junk_commands = 0
@@ -73,11 +74,13 @@ class Conversation(Connection):
 
         With *counts* it is one of the connection's errors. *name* is the username as typed.
         """
-        self._note(refused, name)
+        if refused.reference != (self._turned_away and self._turned_away.reference):
+            self._note(refused, name)
         self._errors += counts
         self._failed_auths += refused.reason in _FAILED_AUTH
         ends = refused.reason.answer.smtp_code == 421 or refused.reason is Reason.PROTOCOL
-        too_many = self._errors > self.limits.errors or self._failed_auths > self.limits.failed_auths
+        most = self.limits.parting_errors if self._turned_away else self.limits.errors
+        too_many = self._errors > most or self._failed_auths > self.limits.failed_auths
         if too_many and not ends:
             ends, refused = True, Refused(Reason.TOO_MANY_ERRORS)
             self._note(refused, name)
@@ -116,16 +119,30 @@ class Conversation(Connection):
         if refused is None and self.inbound.pending:
             refused = Refused(Reason.PROTOCOL, problem="wait for the greeting before you speak", cause="early_talker")
         if refused:
-            self._turned_away = True
-            self.refuse(refused)
+            self._turn_away(refused)
         else:
             self.reply(f"220 {self.hostname} ESMTP Postlatch")
+
+    def _turn_away(self, refused: Refused) -> None:
+        """Refuse the connection itself; only QUIT is left (RFC 5321 section 3.1), for a few and a short time."""
+        self.refuse(refused)
+        self._turned_away = refused
+        if self.environment.turned_away >= self.limits.turned_away:
+            self.hang_up()
+        else:
+            self.ends_at = self.loop.time() + self.limits.parting
+            self.environment.turned_away += 1
+            self._ended.add_done_callback(self._leave)
+
+    def _leave(self, _: object) -> None:
+        self.environment.turned_away -= 1
 
     async def _admission(self) -> Refused | None:
         if self._crowded:
             return Refused(Reason.TOO_MANY_CONNECTIONS)
         try:
             await self.environment.call(self.environment.gateway.admit, self.peer)
+            await check_blocklists(self.environment, self.ip)
         except Refused as refused:
             return refused
         except Exception as error:
@@ -163,7 +180,9 @@ class Conversation(Connection):
             self.refuse(Refused(Reason.BAD_COMMAND, cause="empty_line"), counts=False)
             return
         if self._turned_away and verb != "QUIT":
-            raise Refused(Reason.BAD_SEQUENCE, problem="only QUIT is left")
+            refused = Refused(Reason.BAD_SEQUENCE, problem="only QUIT is left")
+            refused.reference = self._turned_away.reference  # programs show their users the last error only
+            raise refused
         method = self._smtp_methods.get(verb)
         if verb in _NOT_OFFERED:
             raise Refused(Reason.NOT_OFFERED)

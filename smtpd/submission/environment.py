@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import ParamSpec, Protocol, TypeVar
 
 from smtpd.submission.certificate import Certificate
 from smtpd.submission.limits import ConnectionCounter, Limits, MemoryBudget
+from webapp.core.rules.blocklists import Finding, Rules
 from webapp.core.rules.refusals import Refused
 from webapp.core.rules.submission import Accepted, Credential, Peer, Submission
 from webapp.core.services.authenticate import MOST_WAITING
+from webapp.net.async_resolver import AsyncResolver
+from webapp.net.blocklists import Lookups
 from webapp.settings import Settings
 
 P = ParamSpec("P")
@@ -25,6 +28,10 @@ class SubmissionGateway(Protocol):
     settings: Settings
 
     def admit(self, peer: Peer) -> None: ...
+    def blocklist_rules(self) -> Rules: ...
+    def note_listed(
+        self, ip: str, findings: Sequence[Finding], refused_by: Finding | None, reference: str | None
+    ) -> None: ...
     def authenticate_smtp(self, username: str, password: str, peer: Peer) -> Credential: ...
     def check_sender(self, credential: Credential, envelope_from: str) -> int: ...
     def check_recipient(self, address: str, *, smtputf8: bool) -> str: ...
@@ -49,6 +56,8 @@ class Environment:
     limits: Limits
     counter: ConnectionCounter
     budget: MemoryBudget
+    lookups: Lookups
+    turned_away: int = 0  # how many that were refused at the banner are still there
     auth_threads: ThreadPoolExecutor = field(default_factory=_auth_threads)
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="smtp"))
 
@@ -63,6 +72,7 @@ class Environment:
             counter=ConnectionCounter(settings.max_connections, settings.max_connections_per_ip),
             # A budget smaller than a few messages would never let a large one through.
             budget=MemoryBudget(max(limits.buffered, 4 * settings.max_message_bytes)),
+            lookups=Lookups(AsyncResolver(settings.dns)),
         )
 
     @property

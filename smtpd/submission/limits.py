@@ -28,12 +28,15 @@ class Limits:
     data_rate: int = 8 * 1024  # octets a second
     handshake: float = 30.0
     proxy: float = 5.0
+    parting: float = 10.0  # for QUIT, after a refusal instead of the banner
     unread: float = 60.0  # the client doesn't read our replies
     grace: float = 4.0  # at shutdown, for messages that are still coming in
     heartbeat: float = BEAT_SECONDS  # how often the process says it is at work and looks at its certificate
     failed_auths: int = 5
     errors: int = 20
     junk_commands: int = 100
+    turned_away: int = 50  # connections at once that may still say QUIT; others are closed with the refusal
+    parting_errors: int = 5  # of those
     overshoot: int = 1_000  # recipients beyond the limit that are refused without counting as errors
     discarded_line: int = 1024 * 1024
     buffered: int = 512 * 1024 * 1024  # of all messages that are coming in

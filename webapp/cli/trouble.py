@@ -64,7 +64,7 @@ def explain_refusal(reference_or_ip: str) -> Answer:
     return Answer({"ip": found.ip, "lock": lock, "refusals": refusals}, lines)
 
 
-@command(name="doctor", help="Check settings, DNS, certificate, database, ports and queue.")
+@command(name="doctor", help="Check settings, DNS, blocklists, certificate, database, ports and queue.")
 def doctor() -> Answer:
     """Check what is needed to work."""
     findings = examine(gateway_of())
@@ -111,4 +111,5 @@ def _lines(one: dict[str, Any]) -> list[str]:
         f"  It was told: {one['told']}",
         f"  {one['what']}",
         f"  {one['to_do']}",
+        *(f"  {name}: {value}" for name, value in one["trace"].items()),
     ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from webapp.core.rules.addresses import AddressError, domain_of, parse_address
+from webapp.core.rules.blocklists import Finding, Rules
 from webapp.core.rules.refusals import Reason, Refused
 from webapp.core.rules.submission import Accepted, Credential, Peer, Submission
 from webapp.settings import Settings
@@ -25,6 +26,8 @@ class MemoryGateway:
     refusals: list[tuple[Refused, Peer, str | None]] = field(default_factory=list)
     attempts: list[tuple[str, str, Peer]] = field(default_factory=list)
     beats: list[str] = field(default_factory=list)
+    rules: Rules = field(default_factory=Rules)
+    listed: list[tuple[str, list[str], Finding | None]] = field(default_factory=list)
     on_admit: Callable[[Peer], None] = lambda peer: None
     on_authenticate: Callable[[str], None] = lambda username: None
     on_sender: Callable[[str], None] = lambda address: None
@@ -34,6 +37,14 @@ class MemoryGateway:
 
     def admit(self, peer: Peer) -> None:
         self.on_admit(peer)
+
+    def blocklist_rules(self) -> Rules:
+        return self.rules
+
+    def note_listed(
+        self, ip: str, findings: Sequence[Finding], refused_by: Finding | None, reference: str | None
+    ) -> None:
+        self.listed.append((ip, [finding.zone.name for finding in findings if finding.listed], refused_by))
 
     def authenticate_smtp(self, username: str, password: str, peer: Peer) -> Credential:
         self.attempts.append((username, password, peer))

@@ -161,7 +161,7 @@ def test_a_handshake_that_fails_ends_the_connection(server: RunningServer) -> No
 
 def test_a_blocklisted_client_may_only_quit(server: RunningServer, gateway: MemoryGateway) -> None:
     def refuse(peer: Peer) -> None:
-        raise Refused(Reason.BLOCKLISTED, address=peer.ip, zone="xbl.test")
+        raise Refused(Reason.BLOCKLISTED, address=peer.ip, zone="xbl.test", listing=".")
 
     gateway.on_admit = refuse
     for tls in (False, True):

@@ -101,9 +101,9 @@ class RunningServer:
         """A connection whose greeting has not been read."""
         return Wire(self.tls_port if tls else self.starttls_port, tls=tls, source=source)
 
-    def greeted(self, *, tls: bool = False, ehlo: bool = True) -> Wire:
+    def greeted(self, *, tls: bool = False, ehlo: bool = True, source: str = "127.0.0.1") -> Wire:
         """A connection after its greeting and EHLO."""
-        wire = self.connect(tls=tls)
+        wire = self.connect(tls=tls, source=source)
         assert wire.reply().startswith("220 ")
         if ehlo:
             wire.ehlo()

@@ -3,6 +3,7 @@
 from webapp.core.models.admin import Admin, AdminSession, OneTimeLink
 from webapp.core.models.alert import Alert
 from webapp.core.models.base import Base, utcnow
+from webapp.core.models.blocklist import BlocklistHit, BlocklistZone
 from webapp.core.models.credential import ApiKeyRow, CredentialRow, CredentialSecret, CredentialUse, SmtpUser
 from webapp.core.models.delivery import Delivery, DeliveryAttempt
 from webapp.core.models.dkim_key import DkimKey
@@ -23,6 +24,8 @@ __all__ = [
     "ApiKeyRow",
     "AuditEntry",
     "Base",
+    "BlocklistHit",
+    "BlocklistZone",
     "CredentialRow",
     "CredentialSecret",
     "CredentialUse",

@@ -81,7 +81,7 @@ _BY_CODE: dict[str, Explanation] = {
     "credential_locked": Explanation("The log-in was locked after too many wrong passwords.", "Wait until the lock ends. If nobody of yours mistyped, somebody is guessing: choose a long password."),
     "login_failed": Explanation("The log-in to the panel was refused.", "Try again, or ask an owner for a new link."),
     "credential_revoked": Explanation("The log-in was disabled, deleted or expired while the program was connected.", "Enable it on the Credentials page, if it should send again."),
-    "blocklisted": Explanation("The address is on a public blocklist of machines that send spam.", "Look the address up at the list's own site, which says why and how to be taken off."),
+    "blocklisted": Explanation("The address is on a public blocklist of machines that send spam.", "If the address is yours, look it up at the list's own site, which says why it is there and how to be taken off. To let it in meanwhile, exempt it on the Blocklists page. If it is not yours, nothing needs doing."),
     "too_many_connections": Explanation("The program had too many connections open at once.", "Have it send fewer messages at the same time."),
     "too_many_errors": Explanation("The program made one error after another, and was disconnected.", _PROGRAM),
     "idle": Explanation("Nothing came for a long time, and the connection was closed.", "Nothing: the program connects again when it has mail."),

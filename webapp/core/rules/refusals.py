@@ -17,7 +17,7 @@ REFERENCE_LENGTH = 10
 #: No-code platforms cut a longer error message.
 HTTP_MESSAGE_LENGTH = 250
 #: A problem is our own sentence, which says what to do at its end; other details are the client's texts.
-_LENGTHS = {"problem": 220}
+_LENGTHS = {"problem": 220, "listing": 220, "zone": 189}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Reason(Enum):
     LOGIN_FAILED = Answer("login_failed", 401, 535, "5.7.8", "E-mail address or password not accepted: try again, or ask an owner for a new link.")
     CREDENTIAL_REVOKED = Answer("credential_revoked", 401, 550, "5.7.1", "This log-in was disabled or deleted, or has expired: ask your administrator.")
     # The connection
-    BLOCKLISTED = Answer("blocklisted", 403, 554, "5.7.1", "Your address {address} is on the blocklist {zone}.")
+    BLOCKLISTED = Answer("blocklisted", 403, 554, "5.7.1", "Your address {address} is on the blocklist {zone}{listing}")
     TOO_MANY_CONNECTIONS = Answer("too_many_connections", 429, 421, "4.7.0", "Too many connections at once: close some, then try again.")
     TOO_MANY_ERRORS = Answer("too_many_errors", 429, 421, "4.7.0", "Too many errors on this connection: check the program's settings, then connect again.")
     IDLE = Answer("idle", 408, 421, "4.4.2", "Nothing came for too long: connect again when there is something to send.")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Future
 
 from webapp.core.database import UNAVAILABLE, Database
 from webapp.core.models import utcnow
+from webapp.core.rules.blocklists import Finding, Rules
 from webapp.core.rules.quotas import Allowance
 from webapp.core.rules.refusals import Refused
 from webapp.core.rules.submission import Accepted, Credential, Peer, Submission
 from webapp.core.services import heartbeats, quotas
 from webapp.core.services.acceptance import Acceptance
 from webapp.core.services.authenticate import Authenticator
+from webapp.core.services.blocklists import Blocklists
 from webapp.core.services.dkim import Signing
 from webapp.core.services.group_commit import GroupCommit
 from webapp.core.services.locks import Locks
@@ -42,6 +45,9 @@ class Gateway:
         self.preferences = Preferences(self.database, settings, self.vault)
         self.locks = Locks(settings.trusted_proxies)
         self.refusals = RefusalLog(self.ledger)
+        self.blocklists = Blocklists(
+            database=self.database, settings=settings, preferences=self.preferences, writer=self.ledger
+        )
         self.authenticator = Authenticator(
             database=self.database,
             preferences=self.preferences,
@@ -60,6 +66,16 @@ class Gateway:
             self.authenticator.check_address(peer)
         except UNAVAILABLE:
             return
+
+    def blocklist_rules(self) -> Rules:
+        """See `Blocklists.rules`."""
+        return self.blocklists.rules()
+
+    def note_listed(
+        self, ip: str, findings: Sequence[Finding], refused_by: Finding | None, reference: str | None
+    ) -> None:
+        """See `Blocklists.note`."""
+        self.blocklists.note(ip, findings, refused_by, reference)
 
     def authenticate_smtp(self, username: str, password: str, peer: Peer) -> Credential:
         """See `Authenticator.smtp_user`."""

@@ -11,6 +11,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from webapp.core.models import (
     AdminSession,
     Alert,
+    BlocklistHit,
     Event,
     FailedAttempt,
     Hook,
@@ -65,4 +66,5 @@ def _expired(now: datetime) -> tuple[tuple[_Key, ColumnElement[bool]], ...]:
         ((HookDelivery.id,), HookDelivery.event_id.is_(None) & (HookDelivery.created_at <= now - EVENTS_KEPT)),
         ((HookDelivery.id,), HookDelivery.hook_id.in_(select(Hook.id).where(Hook.deleted_at <= now))),
         ((Hook.id,), Hook.deleted_at <= now),
+        ((BlocklistHit.id,), BlocklistHit.last_at <= now - LOGS_KEPT),
     )

@@ -39,6 +39,7 @@ NAMES = (
     "lockout_window",
     "lockout_first",
     "never_lock",
+    "blocklist_exempt",
     "alerts_sender",
     *_RATES,
 )
@@ -57,6 +58,7 @@ class Current:
     lockout_window: timedelta
     lockout_first: timedelta
     never_lock: tuple[Network, ...]
+    blocklist_exempt: tuple[Network, ...]
     alerts_sender: str | None
     requests_per_key: int | None = None
     requests_per_address: int | None = None
@@ -102,6 +104,7 @@ class Preferences:
             never_lock=parse_networks("\n".join(values.get("never_lock", []))),
             alerts_sender=values.get("alerts_sender"),
             **{name: values.get(name) for name in _RATES},
+            blocklist_exempt=parse_networks("\n".join(values.get("blocklist_exempt", []))),
         )
 
     def is_fixed(self, name: str) -> bool:
@@ -142,7 +145,7 @@ def _clean(name: str, value: Any) -> Any:  # noqa: PLR0911 - one a name
                 return parse_address(value.strip()) if value and value.strip() else None
             case "requests_per_key" | "requests_per_address":
                 return _rate(value)
-            case "never_lock":
+            case "never_lock" | "blocklist_exempt":
                 return [str(network) for network in parse_networks(value)]
     except (ValueError, NetworkError) as error:
         raise ServiceError(f"{str(error)[:1].upper()}{str(error)[1:]}.".replace("..", "."), field=name) from None
