@@ -5,6 +5,7 @@ import { setUpDialogs } from "./js/dialogs.js";
 import { setUpLists } from "./js/lists.js";
 import { setUpPasswords } from "./js/passwords.js";
 import { setUpPolling } from "./js/polling.js";
+import { setUpPreviews } from "./js/previews.js";
 import { showTimes } from "./js/times.js";
 
 setUpAppearance();
@@ -13,6 +14,7 @@ setUpDialogs();
 setUpLists();
 setUpPasswords();
 setUpPolling();
+setUpPreviews();
 showTimes(document);
 setInterval(() => showTimes(document), 30_000);
 

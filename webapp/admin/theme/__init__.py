@@ -65,6 +65,8 @@ Data attributes (postlatch.js; all work inside fetched dialogs too)
     data-autosubmit                 on a select: submits its form when changed
     data-poll-url, data-poll-seconds        replaces the element's content every so often until the
                                     answer holds an element with data-poll-done, or is 204
+    data-preview-url, data-preview="#id"    on a field: while it is edited, its form is sent there and the answer
+                                    shown in the element
     data-theme-set="light|dark|auto"
     <time datetime>                 becomes "3 minutes ago" with the local time as its title;
                                     data-absolute keeps the date

@@ -83,5 +83,6 @@ class NetworksForm(PanelForm):
     allowed_networks = TextAreaField("Allowed addresses and ranges")
     mine = HiddenField()
     add_mine = SubmitField("Add my address")
+    add_seen = SubmitField("Allow the addresses seen")
     warned = HiddenField()
     anyway = BooleanField("Save it anyway")
