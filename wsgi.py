@@ -6,6 +6,7 @@ from flask import Flask
 
 import smtpd
 from integrations.api import create_api
+from integrations.webhooks import webhooks_job
 from smtpd.delivery import delivery_job
 from webapp import cli, create_app, gateway_of
 from webapp.admin import csrf, init_admin
@@ -38,6 +39,7 @@ def build() -> Flask:
     handlers: dict[str, Handler] = {"domain_check": domain_check_handler(gateway)}
     jobs = [
         Job("delivery", delivery_job(gateway)),
+        Job("webhooks", webhooks_job(gateway)),
         tasks_job(gateway, handlers),
         watch_job(gateway),
         domain_checks_job(gateway),

@@ -164,6 +164,13 @@ class PinnedTransport(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
+def trusted_context() -> SSLContext:
+    """TLS that trusts the usual authorities (certifi's) and the machine's own. Slow: make it once."""
+    context = httpx.create_ssl_context()
+    context.load_default_certs()
+    return context
+
+
 async def resolve(host: str, server: Bind | None) -> list[Address]:
     """The addresses of *host*: from the hosts file, else from the DNS at *server* or the system's; empty for none.
 
