@@ -19,27 +19,22 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
 from webapp.core.database import UNAVAILABLE, Database
-from webapp.core.models import Base, CredentialRow, Domain, IdempotencyKey, Message, utcnow
+from webapp.core.models import CredentialRow, Domain, IdempotencyKey, Message, utcnow
 from webapp.core.rules.addresses import AddressError, domain_name, domain_of, parse_address
-from webapp.core.rules.events import EventName
 from webapp.core.rules.identifiers import new_message_id
 from webapp.core.rules.message import Prepared, prepare
 from webapp.core.rules.refusals import Reason, Refused, printable
 from webapp.core.rules.statuses import Status
 from webapp.core.rules.submission import Accepted, Credential, Peer, Submission
 from webapp.core.services import quotas
-from webapp.core.services.events import Happened, happened
 from webapp.core.services.group_commit import GroupCommit
 from webapp.core.services.preferences import Preferences
 from webapp.core.services.quotas import LIMIT_COLUMNS, SenderLimits
+from webapp.core.services.spool import spool
 from webapp.settings import Settings
 
 #: How long an idempotency key is kept.
 IDEMPOTENCY_KEPT = timedelta(hours=24)
-# Inserts of the tables, not of the mapped classes, which cost twice as much.
-_MESSAGES, _SOURCES, _DELIVERIES = (
-    Base.metadata.tables[name] for name in ("messages", "message_sources", "deliveries")
-)
 _SAFE_CLIENT = re.compile(r"[A-Za-z0-9.\-_:\[\]]{1,253}\Z")
 
 
@@ -187,18 +182,9 @@ class Acceptance:
         quotas.take(session, submission.credential, limits, now)
         captured = self._preferences.current().delivery == "capture"
         status = Status.SCHEDULED if submission.send_at else Status.QUEUED
-        session.execute(insert(_MESSAGES), [_message_row(judged, captured=captured, status=status)])
-        session.execute(insert(_SOURCES), [{"message_id": judged.id, "source": judged.prepared.source}])
+        row = _message_row(judged, captured=captured, status=status)
         due_at = submission.send_at or now
-        session.execute(
-            insert(_DELIVERIES),
-            [
-                {"message_id": judged.id, "recipient": r, "status": status, "due_at": due_at, "updated_at": now}
-                for r in judged.recipients
-            ],
-        )
-        domain_id = submission.credential.domain_id
-        happened(session, [Happened(EventName.ACCEPTED, domain_id, judged.id, r) for r in judged.recipients], now)
+        spool(session, row, judged.prepared.source, judged.recipients, due_at=due_at, now=now)
         if submission.idempotency_key:
             session.execute(
                 insert(IdempotencyKey),

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from email.utils import format_datetime
 
-from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
-from webapp.core.models import Delivery, Domain, Message, MessageSource
+from webapp.core.models import Domain
 from webapp.core.rules.identifiers import new_message_id
 from webapp.core.rules.message import prepare
 from webapp.core.rules.statuses import Status
+from webapp.core.services.spool import spool
 
 DOOR = "system"
 
@@ -43,38 +43,26 @@ def queue_notice(
         new_id=new_id,
         smtputf8=True,
     )
-    session.execute(
-        insert(Message),
-        [
-            {
-                "id": new_id,
-                "domain_id": domain.id,
-                "credential_id": None,
-                "status": Status.QUEUED,
-                "captured": captured,
-                "door": DOOR,
-                "client_ip": "",
-                "client": "",
-                "envelope_from": envelope_from,
-                "from_email": prepared.from_email,
-                "subject": prepared.subject,
-                "message_id": prepared.message_id,
-                "tag": None,
-                "details": {},
-                "size": len(prepared.source),
-                "eight_bit": prepared.eight_bit,
-                "smtputf8": prepared.utf8_headers or not all(map(str.isascii, (envelope_from, *recipients))),
-                "send_at": None,
-                "created_at": now,
-            }
-        ],
-    )
-    session.execute(insert(MessageSource), [{"message_id": new_id, "source": prepared.source}])
-    session.execute(
-        insert(Delivery),
-        [
-            {"message_id": new_id, "recipient": r, "status": Status.QUEUED, "due_at": now, "updated_at": now}
-            for r in recipients
-        ],
-    )
+    row = {
+        "id": new_id,
+        "domain_id": domain.id,
+        "credential_id": None,
+        "status": Status.QUEUED,
+        "captured": captured,
+        "door": DOOR,
+        "client_ip": "",
+        "client": "",
+        "envelope_from": envelope_from,
+        "from_email": prepared.from_email,
+        "subject": prepared.subject,
+        "message_id": prepared.message_id,
+        "tag": None,
+        "metadata": {},
+        "size": len(prepared.source),
+        "eight_bit": prepared.eight_bit,
+        "smtputf8": prepared.utf8_headers or not all(map(str.isascii, (envelope_from, *recipients))),
+        "send_at": None,
+        "created_at": now,
+    }
+    spool(session, row, prepared.source, recipients, due_at=now, now=now, told=False)
     return new_id
