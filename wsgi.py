@@ -6,6 +6,7 @@ from flask import Flask
 
 import smtpd
 from integrations.api import create_api
+from integrations.attachments import attachments_job
 from integrations.webhooks import webhooks_job
 from smtpd.delivery import delivery_job
 from webapp import cli, create_app, gateway_of
@@ -39,6 +40,7 @@ def build() -> Flask:
     handlers: dict[str, Handler] = {"domain_check": domain_check_handler(gateway)}
     jobs = [
         Job("delivery", delivery_job(gateway)),
+        Job("attachments", attachments_job(gateway)),
         Job("webhooks", webhooks_job(gateway)),
         tasks_job(gateway, handlers),
         watch_job(gateway),

@@ -24,7 +24,8 @@ class LinkIn(BaseModel):
     model_config = _CLOSED
 
     url: str = Field(examples=["https://example.org/invoice.pdf"])
-    filename: str | None = Field(None, examples=["Invoice 7.pdf"])
+    filename: str | None = Field(None, examples=["Invoice 7.pdf"], description="By default its server's name for it.")
+    content_type: str | None = Field(None, description="By default what its server says.")
 
 
 class FileIn(BaseModel):

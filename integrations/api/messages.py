@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session, selectinload
 from integrations.api.access import credential
 from integrations.api.replies import reply
 from integrations.api.schemas import DomainList, DomainOut, Me, MessageList, MessageOut, MessageQuery, Recipient
-from webapp.core.models import CredentialRow, Delivery, Message
+from webapp.core.models import CredentialRow, Delivery, Message, UnfinishedMessage
 from webapp.core.rules.api_keys import PREFIX
 from webapp.core.rules.refusals import Reason, Refused
 from webapp.core.rules.statuses import FINAL, Status
@@ -60,7 +60,11 @@ def register(blueprint: Blueprint, gateway: Gateway) -> None:
     @blueprint.get("/messages/<message_id>/source")
     def source(message_id: str) -> Response:
         with gateway.database.session() as session:
-            source = gateway.signing.as_sent(session, _find(session, message_id))
+            found = _find(session, message_id)
+            source = gateway.signing.as_sent(session, found)
+            unfinished = source is None and session.get(UnfinishedMessage, found.id) is not None
+        if unfinished:
+            raise Refused(Reason.NOT_READY)
         if source is None:
             raise Refused(Reason.NOT_FOUND)
         # Never shown by a browser: the message may hold anything.

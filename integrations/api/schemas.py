@@ -17,6 +17,7 @@ from integrations.api.attachments import read_attachments
 from webapp.core.rules.addresses import Mailbox
 from webapp.core.rules.compose import AttachedFile
 from webapp.core.rules.controls import check_idempotency_key, check_tag, parse_instant, parse_metadata
+from webapp.core.rules.linked_files import LinkedFile
 from webapp.core.rules.refusals import Reason, Refused, printable
 from webapp.core.rules.statuses import Status
 
@@ -84,7 +85,7 @@ class SendRequest(BaseModel):
         None, examples=["It is on its way."], description="When missing, it is made from `html`."
     )
     html: Annotated[str | None, _by(coerce.text)] = None
-    attachments: Annotated[list[AttachedFile], _by(read_attachments, inputs.Attachments)] = []
+    attachments: Annotated[list[AttachedFile | LinkedFile], _by(read_attachments, inputs.Attachments)] = []
     headers: Annotated[dict[str, str], _by(coerce.headers, inputs.Headers)] = {}
     tag: Annotated[str | None, _by(_tag)] = Field(None, description="At most 100 characters; events give it back.")
     metadata: Annotated[dict[str, str], _by(_metadata, inputs.Metadata)] = {}
@@ -123,9 +124,16 @@ class SendRequest(BaseModel):
     def digest(self) -> bytes:
         """Stands for the whole request, however it was written: as JSON in any order, or as a form."""
         plain = self.model_dump(mode="json", exclude={"attachments", "idempotency_key"}) | {
-            "attachments": [asdict(file) | {"content": sha256(file.content).hexdigest()} for file in self.attachments]
+            "attachments": [_digested(file) for file in self.attachments]
         }
         return sha256(json.dumps(plain, sort_keys=True).encode()).digest()
+
+
+def _digested(file: AttachedFile | LinkedFile) -> dict[str, str]:
+    """What makes *file* another one."""
+    if isinstance(file, LinkedFile):
+        return file.as_dict() | {"marker": ""}
+    return asdict(file) | {"content": sha256(file.content).hexdigest()}
 
 
 class Query(BaseModel):

@@ -15,10 +15,12 @@ from integrations.api.schemas import Receipt, SendRequest
 from webapp.core.models import utcnow
 from webapp.core.rules.compose import Draft, compose
 from webapp.core.rules.controls import parse_send_at
+from webapp.core.rules.linked_files import LinkedFile
 from webapp.core.rules.refusals import Reason, Refused, printable
 from webapp.core.rules.statuses import Status
 from webapp.core.rules.submission import Submission
 from webapp.core.services.gateway import Gateway
+from webapp.net.targets import TargetGuard, TargetRefused
 
 
 def register(blueprint: Blueprint, gateway: Gateway) -> None:
@@ -46,6 +48,13 @@ def register(blueprint: Blueprint, gateway: Gateway) -> None:
 
 
 def _submission(gateway: Gateway, wanted: SendRequest) -> Submission:
+    links = tuple(file for file in wanted.attachments if isinstance(file, LinkedFile))
+    guard = TargetGuard.of(gateway.settings)
+    for link in links:
+        try:
+            guard.check_url(link.url)
+        except TargetRefused as refusal:
+            coerce.refuse("attachments", f"A file can't be fetched: {str(refusal).rstrip('.')}")
     draft = Draft(
         sender=wanted.sender,
         to=wanted.to,
@@ -55,7 +64,7 @@ def _submission(gateway: Gateway, wanted: SendRequest) -> Submission:
         text=wanted.text,
         html=wanted.html,
         headers=wanted.headers,
-        attachments=wanted.attachments,
+        attachments=[file.stand_in if isinstance(file, LinkedFile) else file for file in wanted.attachments],
     )
     return Submission(
         credential=credential(),
@@ -68,6 +77,7 @@ def _submission(gateway: Gateway, wanted: SendRequest) -> Submission:
         send_at=None if wanted.send_at is None else parse_send_at(wanted.send_at.timestamp(), utcnow()),
         idempotency_key=wanted.idempotency_key,
         idempotency_digest=wanted.digest(),
+        links=links,
     )
 
 

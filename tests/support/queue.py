@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -114,6 +114,17 @@ def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
 @contextmanager
 def delivering(gateway: Gateway, **options: Any) -> Iterator[None]:
     """Deliver in the background while the block runs; options are those of `DeliveryEngine`."""
+
+    async def run(stop: asyncio.Event) -> None:
+        await DeliveryEngine(gateway, **options).run(stop)
+
+    with running(run):
+        yield
+
+
+@contextmanager
+def running(job: Callable[[asyncio.Event], Awaitable[None]]) -> Iterator[None]:
+    """Run a worker's *job* in the background while the block runs."""
     stop: asyncio.Event | None = None
     ready = threading.Event()
     failure: list[BaseException] = []
@@ -123,7 +134,7 @@ def delivering(gateway: Gateway, **options: Any) -> Iterator[None]:
         nonlocal stop
         stop = asyncio.Event()
         ready.set()
-        await DeliveryEngine(gateway, **options).run(stop)
+        await job(stop)
 
     def run() -> None:
         try:
@@ -134,7 +145,7 @@ def delivering(gateway: Gateway, **options: Any) -> Iterator[None]:
         finally:
             loop.close()
 
-    thread = threading.Thread(target=run, name="delivering")
+    thread = threading.Thread(target=run, name="running")
     thread.start()
     assert ready.wait(10)
     assert stop is not None

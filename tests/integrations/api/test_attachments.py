@@ -90,23 +90,6 @@ def test_a_text_that_came_as_a_file_is_refused(caller: Caller) -> None:
     assert "as a file" in refused(answer, 422, "invalid_field", "html")
 
 
-BY_URL: list[Any] = [
-    "https://example.org/a.pdf",
-    ["https://example.org/a.pdf"],
-    [{"url": "https://example.org/a.pdf", "filename": "a.pdf"}],
-    '[{"url": "https://example.org/a.pdf"}]',
-    {"url": "https://example.org/a.pdf"},
-]
-
-
-def test_attachments_by_url_are_not_available_yet(caller: Caller, subtests: pytest.Subtests) -> None:
-    for given in BY_URL:
-        with subtests.test(given=given):
-            assert "base64" in refused(caller.send(attachments=given), 422, "not_available", "attachments")
-            form = caller.post(MAIL | {"attachments": given if isinstance(given, str) else json.dumps(given)})
-            refused(form, 422, "not_available", "attachments")
-
-
 WRONG: list[Any] = [
     17,
     "a.pdf",

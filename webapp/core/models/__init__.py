@@ -16,6 +16,7 @@ from webapp.core.models.quota import SendCounter
 from webapp.core.models.security import AuditEntry, FailedAttempt, KnownAddress, Lock, Refusal, ReverseName
 from webapp.core.models.system import Heartbeat, Preference
 from webapp.core.models.task import Task
+from webapp.core.models.unfinished import UnfinishedMessage
 
 __all__ = [
     "Admin",
@@ -52,5 +53,6 @@ __all__ = [
     "SendCounter",
     "SmtpUser",
     "Task",
+    "UnfinishedMessage",
     "utcnow",
 ]

@@ -102,6 +102,11 @@ def compose(draft: Draft) -> bytes:
     return "".join(lines).encode() + _body(draft).as_bytes()
 
 
+def attachment_part(attached: AttachedFile) -> bytes:
+    """The very octets that *attached* has in a composed message, header and base64."""
+    return _part(attached).as_bytes()
+
+
 def _check(draft: Draft) -> None:
     for name, mailboxes in (("from", [draft.sender]), ("to", draft.to), ("cc", draft.cc), ("reply_to", draft.reply_to)):
         for mailbox in mailboxes:
@@ -124,10 +129,18 @@ def _body(draft: Draft) -> EmailMessage:
     message.set_content(text or "")
     if draft.html is not None:
         message.add_alternative(draft.html, subtype="html")
+    if draft.attachments:
+        message.make_mixed()
     for attached in draft.attachments:
-        main, sub = _content_type(attached)
-        message.add_attachment(attached.content, maintype=main, subtype=sub, filename=attached.filename)
+        message.attach(_part(attached))
     return message
+
+
+def _part(attached: AttachedFile) -> EmailMessage:
+    part = EmailMessage(policy=_SEVEN_BIT)
+    main, sub = _content_type(attached)
+    part.set_content(attached.content, maintype=main, subtype=sub, filename=attached.filename, disposition="attachment")
+    return part
 
 
 def _content_type(attached: AttachedFile) -> tuple[str, str]:

@@ -116,7 +116,7 @@ _BY_CODE: dict[str, Explanation] = {
     "not_found": Explanation("There was nothing at the address that was asked for.", "Check the address for a typing error."),
     "method_not_allowed": Explanation("The address exists, but takes another kind of request.", _PROGRAM),
     "unsupported_type": Explanation("The request was in a format that is not taken here.", _PROGRAM),
-    "not_available": Explanation("The program asked for something that this version does not do yet.", "The sentence below says what to do instead."),
+    "not_ready": Explanation("The program asked for a message whose attachments were still being fetched from the web.", "Nothing: it can ask again in a minute."),
 }
 # fmt: on
 

@@ -88,7 +88,7 @@ class Reason(Enum):
     # HTTP only
     BAD_REQUEST = Answer("bad_request", 400, 501, "5.5.4", "The request could not be read: {problem}.")
     INVALID_FIELD = Answer("invalid_field", 422, 550, "5.6.0", "{problem}.")
-    NOT_AVAILABLE = Answer("not_available", 422, 550, "5.3.3", "{problem}.")
+    NOT_READY = Answer("not_ready", 409, 450, "4.3.0", "The files that this message names by their web address are still being fetched: try again in a minute.")
     NOT_FOUND = Answer("not_found", 404, 550, "5.1.1", "There is nothing here by that name: check the address and the id.")
     METHOD_NOT_ALLOWED = Answer("method_not_allowed", 405, 502, "5.5.1", "This address takes {allowed} only.")
     UNSUPPORTED_TYPE = Answer("unsupported_type", 415, 550, "5.6.1", "Send JSON, a form, or multipart/form-data, and say so in Content-Type.")

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from webapp.core.rules.linked_files import LinkedFile
+
 Door = Literal["smtp", "http", "panel"]
 CredentialKind = Literal["smtp_user", "api_key"]
 
@@ -47,7 +49,7 @@ class Submission:
     `source` is the message as it came (any line endings; RFC 5322). `recipients` are the envelope's (RFC 5321), in
     order. `smtputf8` says that the client announced SMTPUTF8 (RFC 6531), or came through a door without that notion.
     `metadata` is a JSON object of strings. `idempotency_digest` stands for the whole request, to tell a repeat
-    from another message under the same key.
+    from another message under the same key. *links* are files still to be fetched, whose stand-ins *source* has.
     """
 
     credential: Credential
@@ -61,6 +63,7 @@ class Submission:
     send_at: datetime | None = None
     idempotency_key: str | None = None
     idempotency_digest: bytes | None = None
+    links: tuple[LinkedFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

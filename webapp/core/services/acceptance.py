@@ -184,7 +184,15 @@ class Acceptance:
         status = Status.SCHEDULED if submission.send_at else Status.QUEUED
         row = _message_row(judged, captured=captured, status=status)
         due_at = submission.send_at or now
-        spool(session, row, judged.prepared.source, judged.recipients, due_at=due_at, now=now)
+        spool(
+            session,
+            row,
+            judged.prepared.source,
+            judged.recipients,
+            due_at=due_at,
+            now=now,
+            links=submission.links,
+        )
         if submission.idempotency_key:
             session.execute(
                 insert(IdempotencyKey),
