@@ -25,12 +25,12 @@ def test_adding_one_and_vouching_for_it(owner: Browser) -> None:
     assert owner.post("/admin/domains/new/", {"name": "Example.ORG."}).status_code == 303
     listed = owner.get("/admin/domains/").get_data(as_text=True)
     assert "example.org was added" in listed
-    assert "Not verified" in listed
+    assert "Not checked yet" in listed
     assert "No matter while mail is only captured" in listed
-    owner.post("/admin/domains/vouch/?id=1")
+    owner.post("/admin/domains/1/vouch")
     assert domain(owner, "example.org").vouched_by == "owner@example.com"
     assert "owner@example.com vouches for it" in owner.get("/admin/domains/").get_data(as_text=True)
-    owner.post("/admin/domains/withdraw/?id=1")
+    owner.post("/admin/domains/1/withdraw")
     assert domain(owner, "example.org").vouched_at is None
     owner.post("/admin/domains/new/", {"name": "example.net", "vouch": "y"})
     assert domain(owner, "example.net").vouched_at
@@ -58,12 +58,12 @@ def test_while_mail_leaves_an_unverified_domain_is_said_to_be_refused(make_panel
     make_domain(gateway_of(app))
     browser = Browser(app)
     browser.log_in("owner@example.com")
-    assert "refused until the DNS record is found" in browser.get("/admin/domains/").get_data(as_text=True)
+    assert "refused until the ownership record is found" in browser.get("/admin/domains/").get_data(as_text=True)
 
 
 def test_the_record_to_publish(owner: Browser) -> None:
     make_domain(gateway_of(owner.app))
-    page = owner.get("/admin/domains/record/?id=1").get_data(as_text=True)
+    page = owner.get("/admin/domains/1/").get_data(as_text=True)
     assert "_postlatch.example.com" in page
     assert domain(owner, "example.com").ownership_token in page
 

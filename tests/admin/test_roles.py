@@ -15,7 +15,7 @@ from webapp import gateway_of
 from webapp.core.models import AuditEntry
 
 #: What each role may POST to. Everybody may log out and change their own password.
-OWNERS_ONLY = ("/admin/people/", "/admin/domains/vouch/", "/admin/domains/withdraw/", "/admin/settings/")
+OWNERS_ONLY = ("/admin/people/", "/admin/domains/1/vouch", "/admin/domains/1/withdraw", "/admin/settings/")
 FOR_ALL = ("/login", "/logout", "/setup/", "/admin/account/")
 
 

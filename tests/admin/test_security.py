@@ -136,7 +136,7 @@ def test_what_no_field_can_hold_is_refused(owner: Browser, data: dict[str, str])
 
 @pytest.mark.parametrize("row", ["", "x", "-1", "0", "999999999999999999999", "1'", "²"])
 def test_a_row_that_is_not_there_is_404(owner: Browser, row: str) -> None:
-    for path in ("/admin/people/edit/", "/admin/people/reset/", "/admin/domains/record/", "/admin/api-keys/allowed/"):
+    for path in ("/admin/people/edit/", "/admin/people/reset/", "/admin/domains/edit/", "/admin/api-keys/allowed/"):
         assert owner.get(path, query_string={"id": row}).status_code == 404, path
 
 

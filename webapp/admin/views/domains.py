@@ -6,29 +6,33 @@ from typing import Any
 
 from flask import flash, get_template_attribute, redirect, request
 from flask.typing import ResponseReturnValue
-from flask_admin import expose
 from markupsafe import Markup
 from sqlalchemy import func, select
 from sqlalchemy.orm import Query
 from wtforms import BooleanField
 from wtforms.validators import InputRequired
 
-from webapp.admin.base import may, needs
+from webapp.admin.base import may
 from webapp.admin.model_view import PanelModelView
 from webapp.admin.scope import ARGUMENT
 from webapp.admin.sessions import actor
 from webapp.admin.theme.formatters import time_cell
 from webapp.app import gateway_of
 from webapp.core.models import CredentialRow, Domain
-from webapp.core.services import domains
+from webapp.core.services import dkim, domains
 from webapp.db import db
 
+from .domain_page import DomainPageMixin, report_of
 from .sending_limits import LIMIT_ARGS, LIMIT_FIELDS, LIMIT_WIDGETS, look_up_usage, set_limits, usage
 
 
 def _state(view: DomainView, _context: Any, domain: Domain, _name: str) -> Markup:
     mode = gateway_of().preferences.current().delivery
-    return get_template_attribute("panel/domains/cells.html", "state")(domain, mode, view, may("owner"))
+    return get_template_attribute("panel/domains/cells.html", "state")(report_of(domain), mode, view)
+
+
+def _name(view: DomainView, _context: Any, domain: Domain, _column: str) -> Markup:
+    return get_template_attribute("panel/domains/cells.html", "name")(domain, view)
 
 
 def _credentials(view: DomainView, _context: Any, domain: Domain, _name: str) -> Markup:
@@ -43,7 +47,7 @@ def _sent(_view: DomainView, _context: Any, domain: Domain, _name: str) -> Marku
     return get_template_attribute("panel/sending_limits.html", "limits")(domain, usage(domain))
 
 
-class DomainView(PanelModelView):
+class DomainView(DomainPageMixin, PanelModelView):
     """``/admin/domains/``"""
 
     noun, menu_icon_value = "sending domain", "world"
@@ -59,7 +63,13 @@ class DomainView(PanelModelView):
 
     column_list = ("name", "state", "credentials", "sent", "created_at")
     column_labels = {"name": "Domain", "sent": "Sending limits", "created_at": "Added"}
-    column_formatters = {"state": _state, "credentials": _credentials, "sent": _sent, "created_at": time_cell}
+    column_formatters = {
+        "name": _name,
+        "state": _state,
+        "credentials": _credentials,
+        "sent": _sent,
+        "created_at": time_cell,
+    }
     column_sortable_list = ("name", "created_at")
     column_searchable_list = ("name",)
     column_default_sort = "name"
@@ -103,12 +113,14 @@ class DomainView(PanelModelView):
     def create_row(self, form: Any) -> Domain:
         """Add it."""
         vouch = "vouch" in form and form.vouch.data
-        return domains.add(db.session(), actor(), form.name.data, vouch=vouch)
+        domain = domains.add(db.session(), actor(), form.name.data, vouch=vouch)
+        dkim.ensure(db.session(), gateway_of().vault, domain)
+        return domain
 
     def created(self, result: Domain) -> ResponseReturnValue:
-        """What comes next is a credential."""
-        flash(f"{result.name} was added. Now create a credential for your program.", "success")
-        return redirect(self.get_url(".index_view", domain=None), 303)
+        """What comes next are its records."""
+        flash(f"{result.name} was added. Now publish its records, and create a credential for your program.", "success")
+        return redirect(self.get_url(".domain", domain_id=result.id, domain=None, task=self.ask_for_check(result)), 303)
 
     def update_row(self, form: Any, row: Domain) -> None:
         """The limits of all its credentials together."""
@@ -125,32 +137,9 @@ class DomainView(PanelModelView):
         domains.delete(db.session(), actor(), row)
 
     def back(self) -> Any:
-        """To the list; the chosen domain may just have been deleted."""
+        """To the domain's page, or to the list; the chosen domain may just have been deleted."""
+        if (request.view_args or {}).get("domain_id"):
+            return super().back()
         chosen = request.args.get(ARGUMENT)
         live = any(domain.name == chosen for domain in domains.live(db.session()))
         return redirect(self.get_url(".index_view", domain=chosen if live else None), 303)
-
-    @expose("/record/")
-    def record(self) -> str:
-        """A dialog with the TXT record to publish."""
-        domain = self.row_or_404()
-        name, value = domains.ownership_record(domain)
-        return self.render("panel/domains/record.html", domain=domain, record_name=name, record_value=value)
-
-    @expose("/vouch/", methods=("POST",))
-    @needs("owner")
-    def vouch(self) -> ResponseReturnValue:
-        """Let its mail out without DNS proof."""
-        return self._set_vouched(True, "You vouch for {} now.")
-
-    @expose("/withdraw/", methods=("POST",))
-    @needs("owner")
-    def withdraw(self) -> ResponseReturnValue:
-        """No longer vouch for it."""
-        return self._set_vouched(False, "Nobody vouches for {} any more.")
-
-    def _set_vouched(self, vouched: bool, told: str) -> ResponseReturnValue:
-        domain = self.row_or_404()
-        return self.change(
-            lambda: domains.set_vouched(db.session(), actor(), domain, vouched=vouched), told.format(domain.name)
-        )

@@ -153,6 +153,11 @@ def traffic_light(*, may_send: bool, proof_lost: bool, checked: bool, states: Se
     return "green" if checked and "unknown" not in states else "grey"
 
 
+def in_pieces(value: str) -> str:
+    """*value* in quoted strings of at most 255 octets, as zone files and some DNS hosts want it (RFC 1035)."""
+    return " ".join(f'"{value[at : at + 255]}"' for at in range(0, len(value), 255))
+
+
 def in_zone(name: str, zone: str) -> str:
     """*name* as most DNS hosts want it typed: without the zone it is in; ``@`` for the zone itself."""
     if name == zone:

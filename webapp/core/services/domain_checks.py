@@ -130,7 +130,7 @@ def check_due(gateway: Gateway) -> None:
 
 def _wanted(session: Session, domain: Domain, server: str | None) -> list[Wanted]:
     name, value = domains.ownership_record(domain)
-    records = [Wanted("ownership", "Ownership", name, value)]
+    records = [Wanted("ownership", "Ownership", name, value, counts=domain.vouched_at is None)]
     mechanism = f"v=spf1 a:{server} ~all" if server else ""
     records.append(Wanted("spf", "SPF", domain.name, mechanism))
     keys = dkim.published(session, domain.id)
