@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import flash, get_template_attribute, redirect
+from flask import flash, g, get_template_attribute, redirect
 from flask.typing import ResponseReturnValue
 from flask_admin import expose
 from flask_admin.actions import action
@@ -21,9 +21,11 @@ from webapp.admin.model_view import PanelModelView
 from webapp.admin.scope import current_scope
 from webapp.admin.sessions import actor
 from webapp.admin.theme.row_actions import LinkRowAction, PostRowAction
-from webapp.core.models import ApiKeyRow, CredentialRow, Domain, SmtpUser, utcnow
+from webapp.core.models import ApiKeyRow, CredentialRow, Domain, Refusal, SmtpUser, utcnow
+from webapp.core.rules.short_causes import short_cause
 from webapp.core.services import credentials
 from webapp.core.services.errors import ServiceError
+from webapp.core.services.why import last_of
 from webapp.db import db
 
 from .credential_forms import RotateKeyForm
@@ -125,6 +127,7 @@ class CredentialView(NetworksMixin, PanelModelView):
         """Flask-Admin's hook: with what the cells show beside the row itself."""
         count, rows = super().get_list(*args, **kwargs)
         look_up_usage(rows)
+        g.last_refusals = last_of(db.session(), [row.id for row in rows])
         return count, rows
 
     def get_list_row_actions(self) -> list[Any]:
@@ -240,6 +243,11 @@ class CredentialView(NetworksMixin, PanelModelView):
         self.change_all(ids, self.delete_row, self._told("deleted"))
 
     usage = staticmethod(usage)
+
+    def last_refusal(self, row: CredentialRow) -> tuple[Refusal, str] | None:
+        """For the list: the last time it was refused, and why in a few words."""
+        refusal = g.last_refusals.get(row.id)
+        return (refusal, short_cause(refusal.code, refusal.cause)) if refusal else None
 
     def old_secret_uses(self, row: CredentialRow) -> list[Any]:
         """For the list: who still uses the old secret."""

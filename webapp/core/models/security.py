@@ -77,6 +77,7 @@ class Refusal(Base):
     """What was refused under a reference: the log of failed attempts, and of everything else that was refused."""
 
     __tablename__ = "refusals"
+    __table_args__ = (Index("ix_refusals_credential_id_at", "credential_id", "at"),)
 
     reference: Mapped[str] = mapped_column(String(10), primary_key=True)
     at: Mapped[datetime] = mapped_column(default=utcnow, index=True)
@@ -84,7 +85,7 @@ class Refusal(Base):
     ip: Mapped[str] = mapped_column(String(45), index=True)
     network: Mapped[str] = mapped_column(String(49), default="")  # the /24, or the /48 of IPv6, that the address is in
     client: Mapped[str] = mapped_column(String(255), default="")
-    credential_id: Mapped[int | None] = mapped_column(index=True)  # no foreign key: a log
+    credential_id: Mapped[int | None]  # no foreign key: a log
     name: Mapped[str] = mapped_column(String(100), default="")
     code: Mapped[str] = mapped_column(String(40))
     cause: Mapped[str] = mapped_column(String(40))

@@ -55,6 +55,24 @@ def recent(session: Session, *, ip: str | None = None, limit: int = MOST_RECENT)
     return session.scalars(query.where(Refusal.ip == ip) if ip else query).all()
 
 
+def last_of(session: Session, credential_ids: Sequence[int]) -> dict[int, Refusal]:
+    """The last refusal of each of these credentials that has one, in one query: by the credential's id."""
+    last = (
+        select(Refusal.reference)
+        .where(Refusal.credential_id == CredentialRow.id)
+        .order_by(Refusal.at.desc())
+        .limit(1)
+        .correlate(CredentialRow)
+        .scalar_subquery()
+    )
+    found = session.execute(
+        select(CredentialRow.id, Refusal)
+        .join(Refusal, Refusal.reference == last)
+        .where(CredentialRow.id.in_(credential_ids))
+    )
+    return {id_: refusal for id_, refusal in found}  # noqa: C416 - rows are tuples, but not to mypy
+
+
 def _lock(session: Session, ip: str, now: datetime) -> Lock | None:
     try:
         subject = lock_subject(str(normalise_ip(ip)))
