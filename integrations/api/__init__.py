@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint
 
-from integrations.api import access, docs, errors, messages, send
+from integrations.api import access, docs, errors, hooks, messages, send
 from integrations.api.rates import Rates
 from webapp.core.services.gateway import Gateway
 
@@ -28,5 +28,6 @@ def create_api(gateway: Gateway) -> Blueprint:
     rates.guard_key(blueprint)
     send.register(blueprint, gateway)
     messages.register(blueprint, gateway)
+    hooks.register(blueprint, gateway)
     docs.register(blueprint, gateway)
     return blueprint

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 
 from integrations.api.schemas import DomainList, Me, MessageList, MessageOut, MessageQuery, Receipt, SendRequest
+from integrations.api.schemas_hooks import EventOut, EventQuery, HookOut, HookRequest
 
 #: What any call with a key may be answered with, beside its own.
 USUAL_ERRORS = frozenset({401, 403, 429, 500, 503})
@@ -103,6 +104,39 @@ OPERATIONS: tuple[Operation, ...] = (
         "The message as it is sent. 409 while files that it names by their web address are still to be fetched.",
         "message/rfc822",
         errors=frozenset({404, 409}),
+    ),
+    Operation(
+        "GET",
+        "/events",
+        "events",
+        "List events",
+        "What happened to the mail of the key's domain, newest first, each as a hook gets it. Kept for 30 days.",
+        EventOut,
+        many=True,
+        query=EventQuery,
+        errors=frozenset({422}),
+    ),
+    Operation(
+        "POST",
+        "/hooks",
+        "subscribe",
+        "Be told of events",
+        "Events of the key's whole domain are posted to an address, one a request, signed as Standard Webhooks say "
+        "with the secret in the answer. Asking again for the same address and events brings the same hook. It stops "
+        "while its key is disabled, expired or deleted, and when the address answers 410.",
+        HookOut,
+        status=201,
+        body=HookRequest,
+        body_types=("application/json", "application/x-www-form-urlencoded", "multipart/form-data"),
+    ),
+    Operation(
+        "DELETE",
+        "/hooks/{id}",
+        "unsubscribe",
+        "Be told no more",
+        "Deletes a hook that this key made; also fine when it is gone already.",
+        None,
+        status=204,
     ),
     Operation(
         "GET",

@@ -64,13 +64,44 @@ def _status(name: str, value: Any) -> str:
 Limit = Annotated[int, Field(ge=1, le=coerce.HIGHEST_LIMIT)]
 
 
-class SendRequest(BaseModel):
-    """A message to send. It needs `from`, a recipient, and `text`, `html` or a file."""
+class Body(BaseModel):
+    """What a request brings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
+    @classmethod
+    def read(cls, fields: dict[str, Any]) -> Self:
+        """Validate *fields*. Raise ``Refused(INVALID_FIELD)`` naming the field.
+
+        An unknown field is refused, not ignored: it would be a misspelt one's content that gets lost.
+        """
+        known = cls.names()
+        for name in fields:
+            if name not in known:
+                shown = printable(name, 40)
+                near = difflib.get_close_matches(name[:40].lower(), known, n=1)
+                hint = f"did you mean {near[0]}" if near else f"known are {', '.join(known)}"
+                raise Refused(Reason.INVALID_FIELD, field=shown, problem=f"There is no field {shown}: {hint}")
+        for name, field in zip(known, cls.model_fields.values(), strict=True):
+            if field.is_required() and name not in fields:
+                what = str(field.description).rstrip(".")
+                problem = f"{name} is missing: give {what[0].lower()}{what[1:]}"
+                raise Refused(Reason.INVALID_FIELD, field=name, problem=problem)
+        return cls.model_validate(fields)
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """The fields, as a request names them."""
+        return [field.alias or name for name, field in cls.model_fields.items()]
+
+
+class SendRequest(Body):
+    """A message to send. It needs `from`, a recipient, and `text`, `html` or a file."""
+
     sender: Annotated[Mailbox, _by(coerce.mailbox, inputs.Address)] = Field(
-        alias="from", examples=["Shop <shop@example.com>"], description="An address at the key's domain."
+        alias="from",
+        examples=["Shop <shop@example.com>"],
+        description="An address at the key's domain.",
     )
     to: Annotated[list[Mailbox], _by(coerce.mailboxes, inputs.Addresses)] = Field([], examples=["ann@example.org"])
     cc: Annotated[list[Mailbox], _by(coerce.mailboxes, inputs.Addresses)] = Field([], description="As `to`.")
@@ -93,28 +124,6 @@ class SendRequest(BaseModel):
     idempotency_key: Annotated[str | None, _by(_idempotency_key)] = Field(
         None, description="A repeat with the same key within 24 hours brings no second message. Also as a header."
     )
-
-    @classmethod
-    def read(cls, fields: dict[str, Any]) -> SendRequest:
-        """Validate *fields*. Raise ``Refused(INVALID_FIELD)`` naming the field.
-
-        An unknown field is refused, not ignored: it would be a misspelt one's content that gets lost.
-        """
-        known = cls.names()
-        for name in fields:
-            if name not in known:
-                shown = printable(name, 40)
-                near = difflib.get_close_matches(name[:40].lower(), known, n=1)
-                hint = f"did you mean {near[0]}" if near else f"known are {', '.join(known)}"
-                raise Refused(Reason.INVALID_FIELD, field=shown, problem=f"There is no field {shown}: {hint}")
-        if "from" not in fields:
-            raise Refused(Reason.INVALID_FIELD, field="from", problem="from is missing: give the sender's address")
-        return cls.model_validate(fields)
-
-    @classmethod
-    def names(cls) -> list[str]:
-        """The fields, as a request names them."""
-        return [field.alias or name for name, field in cls.model_fields.items()]
 
     @property
     def recipients(self) -> tuple[str, ...]:
