@@ -179,7 +179,8 @@ class DeliveryEngine:
         turns = self._turns.setdefault(message.message_id, asyncio.Semaphore(PARCELS_OF_A_MESSAGE))
         try:
             async with turns:
-                await transport.deliver(parcel, self._report)
+                if left := await self._spare(parcel, transport):
+                    await transport.deliver(left, self._report)
         except UNAVAILABLE as error:
             self._note_database(error)  # the lease ends by itself
         except SourceGoneError:
@@ -192,6 +193,16 @@ class DeliveryEngine:
             await self._report([Outcome(i, Status.DEFERRED, reason, attempt=attempt) for i in message.recipients])
         finally:
             self._hand.drop(message)
+
+    async def _spare(self, parcel: Parcel, transport: Transport) -> Parcel | None:
+        """End what the suppression list stops; return what is left of *parcel*. In capture nothing leaves anyway."""
+        message = parcel.message
+        stopped = {id_: why for id_, why in message.suppressed.items() if id_ in message.recipients}
+        if not stopped or transport.name == "capture":
+            return parcel
+        await self._report([Outcome(id_, Status.FAILED, why) for id_, why in stopped.items()])
+        left = {id_: address for id_, address in message.recipients.items() if id_ not in stopped}
+        return replace(parcel, message=replace(message, recipients=left)) if left else None
 
     async def _load(self, message_id: str) -> Content:
         return await self._in_session(partial(self._read, message_id=message_id))

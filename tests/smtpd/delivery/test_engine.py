@@ -25,6 +25,7 @@ from tests.support.queue import (
 from tests.support.smtp_sink import SmtpSink
 from webapp import gateway_of
 from webapp.core.models import Delivery, Message, MessageSource, Preference, utcnow
+from webapp.core.services import domains, suppressions
 from webapp.core.services.audit import COMMAND_LINE
 from webapp.core.services.gateway import Gateway
 
@@ -213,3 +214,31 @@ def test_a_message_whose_source_is_gone_fails_and_says_so(relaying: MakeGateway,
 
     assert statuses(gateway, message_id) == ["failed"]
     assert "no longer stored" in (deliveries(gateway)[0].reason or "")
+
+
+def test_a_suppressed_address_gets_nothing_and_the_others_do(relaying: MakeGateway, sink: SmtpSink) -> None:
+    gateway = relaying()
+    sink.replies["gone@example.org"] = "550 5.1.1 Unknown"
+    sink.replies["full@example.org"] = "552 5.2.2 Mailbox full"
+    first = enqueue(gateway, "gone@example.org", "full@example.org")
+    with delivering(gateway):
+        until(lambda: settled(gateway))
+        again = enqueue(gateway, "Gone@example.org", "full@example.org", "ann@example.org")
+        alone = enqueue(gateway, "gone@example.org")
+        until(lambda: settled(gateway))
+
+    assert statuses(gateway, first) == ["bounced", "bounced"]
+    assert statuses(gateway, again) == ["failed", "bounced", "delivered"]
+    assert statuses(gateway, alone) == ["failed"]
+    assert "suppressed" in (deliveries(gateway, again)[0].reason or "")
+    assert [message.recipients for message in sink.messages] == [("ann@example.org",)]
+
+
+def test_capture_shows_mail_to_suppressed_addresses_too(relaying: MakeGateway) -> None:
+    gateway = relaying(delivery="capture")
+    message_id = enqueue(gateway, "gone@example.org")
+    with gateway.database.session() as session:
+        suppressions.add(session, COMMAND_LINE, domains.find(session, "example.com"), "gone@example.org")
+    with delivering(gateway):
+        until(lambda: settled(gateway))
+    assert statuses(gateway, message_id) == ["captured"]

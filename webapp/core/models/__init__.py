@@ -14,6 +14,7 @@ from webapp.core.models.hook import Hook, HookAttempt, HookDelivery
 from webapp.core.models.message import IdempotencyKey, Message, MessageSource
 from webapp.core.models.quota import SendCounter
 from webapp.core.models.security import AuditEntry, FailedAttempt, KnownAddress, Lock, Refusal, ReverseName
+from webapp.core.models.suppression import Suppression
 from webapp.core.models.system import Heartbeat, Preference
 from webapp.core.models.task import Task
 from webapp.core.models.unfinished import UnfinishedMessage
@@ -52,6 +53,7 @@ __all__ = [
     "ReverseName",
     "SendCounter",
     "SmtpUser",
+    "Suppression",
     "Task",
     "UnfinishedMessage",
     "utcnow",

@@ -20,10 +20,12 @@ from sqlalchemy import ColumnElement, Select, case, insert, literal_column, sele
 from sqlalchemy.orm import Session
 
 from webapp.core.models import Delivery, DeliveryAttempt, Message, MessageSource
+from webapp.core.rules.bounces import classify
 from webapp.core.rules.duration import format_duration
 from webapp.core.rules.events import OF_STATUS, EventName
 from webapp.core.rules.retry import given_up, next_delay
 from webapp.core.rules.statuses import Status, message_status
+from webapp.core.services import suppressions
 from webapp.core.services.events import Happened, happened
 
 #: How long a lease lasts, and how often its holder renews it.
@@ -33,7 +35,10 @@ RENEW_EVERY = timedelta(seconds=10)
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """One message with those of its recipients that were claimed together: delivery id -> address."""
+    """One message with those of its recipients that were claimed together: delivery id -> address.
+
+    `suppressed` are those among them that must get no mail, and why.
+    """
 
     message_id: str
     envelope_from: str
@@ -42,6 +47,7 @@ class Claimed:
     eight_bit: bool
     smtputf8: bool
     recipients: Mapping[int, str]
+    suppressed: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +151,25 @@ def _with_messages(session: Session, recipients: Mapping[str, Mapping[int, str]]
             Message.size,
             Message.eight_bit,
             Message.smtputf8,
+            Message.domain_id,
         )
         .where(Message.id.in_(recipients))
         .order_by(Message.id)
-    )
-    return [Claimed(*row, recipients=recipients[row.id]) for row in rows]
+    ).all()
+    keys = {
+        delivery_id: suppressions.Key.of(row.domain_id, recipient)
+        for row in rows
+        for delivery_id, recipient in recipients[row.id].items()
+    }
+    found = suppressions.among(session, keys.values())
+    return [
+        Claimed(
+            *row[:-1],
+            recipients=recipients[row.id],
+            suppressed={id_: found[keys[id_]] for id_ in recipients[row.id] if keys[id_] in found},
+        )
+        for row in rows
+    ]
 
 
 def renew(session: Session, *, lease: str, ids: Collection[int], now: datetime) -> set[int]:
@@ -201,7 +221,7 @@ def record(
     holds is left alone: it is another worker's.
     """
     held = {row.id: row for row in _let_go(session, lease, [outcome.delivery_id for outcome in outcomes])}
-    rows, tries, told = [], [], []
+    rows, tries, told, given_up_on = [], [], [], []
     delays: dict[tuple[str, int], timedelta] = {}
     for outcome in outcomes:
         row = held.get(outcome.delivery_id)
@@ -214,12 +234,15 @@ def record(
         settled = _settled(row, outcome, attempts=attempts, delay=delays[same], policy=policy, now=now)
         rows.append(settled)
         told += _events(row, outcome, settled)
+        if outcome.status == Status.DEFERRED != settled["status"] and outcome.smtp_code:
+            given_up_on.append((row, settled["reason"]))
         if outcome.attempt:
             tries.append(_attempt_row(outcome, outcome.attempt))
     if rows:
         session.execute(update(Delivery), rows)
     if tries:
         session.execute(insert(DeliveryAttempt), tries)
+    _note_addresses(session, told, given_up_on, now)
     happened(session, told, now)
     refresh_messages(session, {row.message_id for row in held.values()})
     return set(held)
@@ -287,7 +310,27 @@ def _events(row: _Held, outcome: Outcome, settled: dict[str, Any]) -> list[Happe
     if name is None or (name == EventName.DEFERRED and outcome.attempt is None):
         return []
     code, reason = settled["smtp_code"], settled["reason"]
-    return [Happened(name, row.domain_id, row.message_id, row.recipient, smtp_code=code, reason=reason)]
+    kind = classify(code, reason or "") if name == EventName.BOUNCED else None
+    return [
+        Happened(name, row.domain_id, row.message_id, row.recipient, smtp_code=code, reason=reason, bounce_type=kind)
+    ]
+
+
+def _note_addresses(
+    session: Session, told: Iterable[Happened], given_up_on: Iterable[tuple[_Held, str]], now: datetime
+) -> None:
+    """Keep the suppression lists: what bounced, what its server kept putting off, and what took mail."""
+    took = []
+    for row, reason in given_up_on:
+        key = suppressions.Key.of(row.domain_id, row.recipient)
+        suppressions.bounced(session, key, "soft", reason, message_id=row.message_id, now=now)
+    for one in told:
+        key = suppressions.Key.of(one.domain_id, one.recipient)
+        if one.bounce_type:
+            suppressions.bounced(session, key, one.bounce_type, one.reason or "", message_id=one.message_id, now=now)
+        elif one.event == EventName.DELIVERED:
+            took.append(key)
+    suppressions.forgive(session, took)
 
 
 def _attempt_row(outcome: Outcome, attempt: Attempt) -> dict[str, object]:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from webapp.core.models import Base, CredentialRow, Domain, Event, Message, SmtpUser
 from webapp.core.models.hook import WAITING
+from webapp.core.rules.bounces import BounceType
 from webapp.core.rules.events import EventName
 from webapp.core.rules.identifiers import new_event_id
 from webapp.core.services.hooks import listeners
@@ -37,7 +38,7 @@ class Happened:
     recipient: str
     smtp_code: int | None = None
     reason: str | None = None
-    bounce_type: str | None = None
+    bounce_type: BounceType | None = None
 
 
 def happened(session: Session, events: Iterable[Happened], now: datetime) -> None:
