@@ -255,7 +255,9 @@ def test_all_domains_asks_for_one_when_creating(owner: Browser, gateway: Gateway
     assert "New API key</h1>" in form
     assert 'name="domain"' in form
     assert owner.post("/admin/api-keys/new/", {"note": "x", "once": "a"}).status_code == 422
-    assert owner.post("/admin/api-keys/new/", {"domain": "999", "once": "a"}).status_code == 422
+    assert re.search(r'<option selected value="__None">', form), "none is preselected"
+    for wrong in ("999", "__None", ""):
+        assert owner.post("/admin/api-keys/new/", {"domain": wrong, "once": "a"}).status_code == 422
     assert owner.post("/admin/api-keys/new/", {"domain": str(second), "once": "a"}).status_code == 200
     assert credential(gateway).domain_id == second
 

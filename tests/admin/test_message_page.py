@@ -112,6 +112,13 @@ def test_a_busy_page_looks_for_news_and_a_quiet_one_does_not(
     progress = f"/admin/messages/{message_id}/progress"
     assert f'data-poll-url="{progress}"' in page_of(viewer, message_id)
     assert "data-poll-done" not in viewer.get(progress).get_data(as_text=True)
+    assert 'data-poll-again="3"' in viewer.get(progress).get_data(as_text=True)
+    settle(gateway, ann=(Status.DEFERRED, 451, "4.7.1 Later"))
+    assert 'data-poll-seconds="15"' in page_of(viewer, message_id)
+    assert 'data-poll-again="15"' in viewer.get(progress).get_data(as_text=True)
+
+    message_id = send(gateway)
+    progress = f"/admin/messages/{message_id}/progress"
     settle(gateway)
     assert "data-poll-url" not in page_of(viewer, message_id)
     fragment = viewer.get(progress).get_data(as_text=True)

@@ -71,7 +71,9 @@ class Visit:
             self.page.set_viewport_size({"width": width, "height": _HEIGHT})
             for theme in ("light", "dark"):
                 self.page.evaluate("theme => document.documentElement.setAttribute('data-bs-theme', theme)", theme)
-                self.page.screenshot(path=Path(folder) / f"{name}-{width}-{theme}.png", full_page=True)
+                self.page.screenshot(
+                    path=Path(folder) / f"{name}-{width}-{theme}.png", full_page=True, animations="disabled"
+                )
         self.page.evaluate("document.documentElement.setAttribute('data-bs-theme', 'light')")
         if before:
             self.page.set_viewport_size(before)
@@ -84,9 +86,13 @@ class Visit:
     def watch(self) -> None:
         """Note what the page asks and says from now on."""
         self.page.on("request", lambda request: self.asked.append(request.url))
-        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on("console", lambda message: self._hear(message.text))
         self.page.on("pageerror", lambda error: self.said.append(str(error)))
         self.page.on("dialog", lambda dialog: (self.dialogs.append(dialog.message), dialog.dismiss()))
+
+    def _hear(self, text: str) -> None:
+        if "responded with a status of 422" not in text:  # a form with a mistake in it, which the page explains
+            self.said.append(text)
 
 
 @pytest.fixture(scope="module")

@@ -161,7 +161,10 @@ class PanelModelView(PanelView, ModelView):
         form = self.create_form()
         if self.validate_form(form):
             if self.shows_secret and was_sent(form):
-                flash(f"This {self.noun} was made already, and its secret is shown only once.", "info")
+                flash(
+                    f"This {self.noun} was made already. Its secret is shown only once: if lost, make a new one.",
+                    "info",
+                )
                 return self.back()
             try:
                 result = self.create_row(form)

@@ -7,6 +7,7 @@ from typing import Any
 from webapp.admin.forms import OnceField
 from webapp.admin.sessions import actor
 from webapp.core.models import ApiKeyRow
+from webapp.core.rules.api_keys import PREFIX
 from webapp.core.services import credentials
 from webapp.db import db
 
@@ -34,9 +35,9 @@ class ApiKeyView(CredentialView):
     def __init__(self) -> None:
         super().__init__(ApiKeyRow, db, name="API keys", endpoint="api_keys", url="api-keys")
 
-    def label(self, row: ApiKeyRow) -> str:
-        """Its prefix."""
-        return f"pl_{row.name}"
+    def _apply_search(self, query: Any, count_query: Any, joins: Any, count_joins: Any, search: str) -> Any:
+        words = " ".join(word.removeprefix(PREFIX) for word in search.split())  # as the list shows keys
+        return super()._apply_search(query, count_query, joins, count_joins, words)
 
     def create_row(self, form: Any) -> tuple[ApiKeyRow, str]:
         """Create it."""

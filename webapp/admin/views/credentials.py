@@ -12,7 +12,7 @@ from markupsafe import Markup
 from sqlalchemy import func, select
 from sqlalchemy.orm import Query
 from wtforms import BooleanField
-from wtforms.validators import InputRequired, Optional, ValidationError
+from wtforms.validators import DataRequired, Optional, ValidationError
 
 from webapp.admin.base import needs
 from webapp.admin.cards import key_card, smtp_card
@@ -86,8 +86,7 @@ class CredentialView(NetworksMixin, PanelModelView):
             "label": "Sending domain",
             "query_factory": live_domains,
             "blank_text": "Choose a domain",
-            "allow_blank": True,
-            "validators": [InputRequired("Choose the domain that it sends for.")],
+            "validators": [DataRequired("Choose the domain that it sends for.")],
         },
         "note": {"label": "Note", "description": "What uses it, so that you still know next year."},
         "expires_at": {
@@ -139,6 +138,7 @@ class CredentialView(NetworksMixin, PanelModelView):
                 icon="player-pause",
                 title="Disable",
                 confirm="Programs that use it can't send until you enable it again.",
+                confirm_title=lambda row: f"Disable {self.label(row)}?",
                 visible=lambda row: not row.disabled_at,
             ),
             PostRowAction(
@@ -153,6 +153,8 @@ class CredentialView(NetworksMixin, PanelModelView):
         form.expires_at.validators = [*form.expires_at.validators, _in_future]
         if current_scope().domain:
             del form.domain
+        else:
+            form.domain.allow_blank = True  # Flask-Admin would preselect the first: nobody should hit it by accident
         return form
 
     def form_domain(self, form: Any) -> Domain:
@@ -169,6 +171,10 @@ class CredentialView(NetworksMixin, PanelModelView):
     def created(self, result: tuple[CredentialRow, str]) -> ResponseReturnValue:
         """Show the secret, this once, in the answer to the POST: it is in no URL and no cookie."""
         return self._card(*result, rotated=False)
+
+    def label(self, row: CredentialRow) -> str:
+        """Its username, or how the key begins."""
+        return row.label
 
     def update_row(self, form: Any, row: CredentialRow) -> None:
         """Note, limits and expiry."""
@@ -191,7 +197,7 @@ class CredentialView(NetworksMixin, PanelModelView):
         form = self.rotate_form()
         if form.validate_on_submit():
             if was_sent(form):
-                flash("It was rotated already, and the new secret is shown only once.", "info")
+                flash("It was rotated already. The new secret is shown only once: if lost, make another.", "info")
                 return redirect(self.get_url(".index_view"), 303)
             try:
                 secret = self.rotate_row(row, form)

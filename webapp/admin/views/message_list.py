@@ -8,7 +8,7 @@ from typing import Any
 
 from flask_admin.model.filters import BaseFilter
 from sqlalchemy import ColumnElement, func, or_, select
-from sqlalchemy.orm import Query, Session
+from sqlalchemy.orm import Query, Session, lazyload
 
 from webapp.admin.scope import current_scope
 from webapp.core.models import CredentialRow, Delivery, Message
@@ -166,13 +166,13 @@ class Until(_Day):
 
 def credential_choices() -> list[tuple[str, str]]:
     """The credentials of the chosen domain, live ones first, as the filter offers them."""
-    query = select(CredentialRow.id, CredentialRow.name, CredentialRow.note, CredentialRow.deleted_at)
+    query = select(CredentialRow).options(lazyload(CredentialRow.secrets))
     if chosen := current_scope().domain:
         query = query.where(CredentialRow.domain_id == chosen.id)
-    rows = db.session.execute(query.order_by(CredentialRow.deleted_at.is_not(None), CredentialRow.name)).all()
+    rows = db.session.scalars(query.order_by(CredentialRow.deleted_at.is_not(None), CredentialRow.name))
     return [
-        (str(id_), name + (f" ({note})" if note else "") + (", deleted" if deleted_at else ""))
-        for id_, name, note, deleted_at in rows
+        (str(row.id), row.label + (f" ({row.note})" if row.note else "") + (", deleted" if row.deleted_at else ""))
+        for row in rows
     ]
 
 

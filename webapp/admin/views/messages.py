@@ -44,8 +44,10 @@ MOST_TRIES = 50
 SOURCE_SHOWN = 200_000
 #: Characters of text that the page shows.
 TEXT_SHOWN = 500_000
-#: While a recipient is in one of these, the page looks for news by itself.
+#: The page looks for news by itself: so many seconds after the last while a recipient is in one of `_BUSY`, while
+#: others wait longer.
 _BUSY = {Status.QUEUED, Status.DELIVERING}
+_BUSY_SECONDS, _WAITING_SECONDS = 3, 15
 _RETRYABLE = {Status.DEFERRED}
 _CANCELLABLE = {Status.HELD, Status.SCHEDULED, Status.QUEUED, Status.DEFERRED}
 _TABS = ("rendered", "text", "headers", "source")
@@ -198,6 +200,13 @@ def _left_out(mail: MailView | None) -> int:
     return view_html(mail.html, mail.pictures).left_out if mail and mail.html else 0
 
 
+def _news_after(statuses: set[Status]) -> int | None:
+    """In how many seconds the page asks again; None once nothing more will happen."""
+    if statuses <= FINAL:
+        return None
+    return _BUSY_SECONDS if statuses & _BUSY else _WAITING_SECONDS
+
+
 def _progress(session: Session, message: Message) -> dict[str, Any]:
     """Recipients, a page of them, and the newest attempts."""
     mine = Delivery.message_id == message.id
@@ -223,7 +232,7 @@ def _progress(session: Session, message: Message) -> dict[str, Any]:
         "status_counts": [(status.value, counts[status]) for status in Status if status in counts],
         "tries": tries,
         "most_tries": MOST_TRIES,
-        "busy": any(Status(status) in _BUSY for status in counts),
+        "news_after": _news_after({Status(status) for status in counts}),
         "may_retry": any(Status(status) in _RETRYABLE for status in counts),
         "may_cancel": any(Status(status) in _CANCELLABLE for status in counts),
         "is_final": all(Status(status) in FINAL for status in counts),

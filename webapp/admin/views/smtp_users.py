@@ -44,10 +44,6 @@ class SmtpUserView(CredentialView):
     def __init__(self) -> None:
         super().__init__(SmtpUser, db, name="Credentials", endpoint="smtp_users", url="smtp-users")
 
-    def label(self, row: SmtpUser) -> str:
-        """Its username."""
-        return row.name
-
     def create_form(self, obj: Any = None) -> Any:
         """Prefill the username's domain."""
         form = super().create_form(obj)

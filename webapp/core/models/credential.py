@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from webapp.core.models.base import Base, BigKey, utcnow
 from webapp.core.models.domain import Domain
 from webapp.core.models.quota import Limited
+from webapp.core.rules.api_keys import PREFIX
 
 _LIVE = text("deleted_at IS NULL")
 
@@ -55,6 +56,11 @@ class CredentialRow(Limited, Base):
         lazy="selectin",
     )
 
+    @property
+    def label(self) -> str:
+        """How people know it: the username, or how the key begins."""
+        return self.name
+
     def state(self, now: datetime) -> str:
         """One of ``active``, ``disabled``, ``expired``, ``deleted``."""
         if self.deleted_at:
@@ -76,6 +82,11 @@ class ApiKeyRow(CredentialRow):
     """An API key; its `name` is the public half of ``pl_<id>_<secret>``."""
 
     __mapper_args__ = {"polymorphic_identity": "api_key"}
+
+    @property
+    def label(self) -> str:
+        """The beginning of the key."""
+        return PREFIX + self.name
 
 
 class CredentialSecret(Base):

@@ -88,13 +88,14 @@ def set_vouched(session: Session, actor: Actor, domain: Domain, *, vouched: bool
 
 def delete(session: Session, actor: Actor, domain: Domain) -> None:
     """Delete *domain*; its history stays. Raise `ServiceError`, listing them, while it has credentials."""
-    names = session.scalars(
-        select(CredentialRow.name)
+    rows = session.scalars(
+        select(CredentialRow)
         .where(CredentialRow.domain_id == domain.id, CredentialRow.deleted_at.is_(None))
         .order_by(CredentialRow.kind, CredentialRow.name)
     ).all()
-    if names:
-        shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    if rows:
+        names = [row.label + (f" ({row.note})" if row.note else "") for row in rows[:10]]
+        shown = ", ".join(names) + (f" and {len(rows) - 10} more" if len(rows) > 10 else "")
         raise ServiceError(f"{domain.name} still has credentials: {shown}. Delete them first.")
     hooks.delete_all(session, actor, domain)
     domain.deleted_at = utcnow()

@@ -34,9 +34,12 @@ function valueField(option, value) {
   return input;
 }
 
+let added = 0;
+
 function addFilter(form, groups, name, index, value) {
   const options = groups[name];
   const row = document.getElementById("filter-row").content.firstElementChild.cloneNode(true);
+  row.dataset.number = added++; // Flask-Admin wants one for each
   const choice = row.querySelector(".filter-op");
   row.querySelector(".filter-name").textContent = name;
   for (const option of options) choice.append(new Option(option.operation, option.arg));
@@ -44,8 +47,7 @@ function addFilter(form, groups, name, index, value) {
   const showValue = (given) => {
     const option = options.find((candidate) => candidate.arg === choice.value);
     const field = valueField(option, given);
-    const number = form.querySelectorAll(".filter-row").length;
-    field.name = `flt${row.dataset.number ?? (row.dataset.number = number)}_${option.arg}`;
+    field.name = `flt${row.dataset.number}_${option.arg}`;
     field.setAttribute("aria-label", name);
     row.querySelector(".filter-value").replaceChildren(field);
   };
@@ -53,6 +55,7 @@ function addFilter(form, groups, name, index, value) {
   row.querySelector("[data-filter-remove]").addEventListener("click", () => {
     row.remove();
     form.hidden = form.querySelector(".filter-row") === null;
+    if (form.hidden && form.dataset.filterActive !== "[]") form.requestSubmit(); // else the list would stay filtered
   });
   showValue(value);
   form.querySelector("[data-filter-rows]").append(row);

@@ -2,7 +2,7 @@
 const RULES = {
   length: (characters) => characters.length >= 8 && characters.length <= 128,
   capital: (characters) => characters.some((c) => /\p{Lu}/u.test(c)),
-  special: (characters) => characters.some((c) => /[^\p{L}\p{N}\p{Z}\p{C}\s]/u.test(c)),
+  special: (characters) => characters.some((c) => /[^\p{L}\p{N}\p{Z}\p{Cc}\p{Cf}\p{Cs}\s]/u.test(c)),
   printable: (characters) => !characters.some((c) => /[\p{Cc}\p{Cs}]/u.test(c)),
 };
 // Without 0, O, 1, l, I and their like.

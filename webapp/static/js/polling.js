@@ -1,4 +1,5 @@
-// Elements that bring themselves up to date until the answer says that it is done.
+// Elements that bring themselves up to date until the answer says that it is done. It may also say in how many seconds
+// to ask again.
 import { showTimes } from "./times.js";
 
 async function refresh(element) {
@@ -11,11 +12,14 @@ async function refresh(element) {
   return element.querySelector("[data-poll-done]") !== null;
 }
 
+function poll(element) {
+  const again = element.querySelector("[data-poll-again]")?.dataset.pollAgain;
+  const seconds = Number(again ?? element.dataset.pollSeconds) || 3;
+  setTimeout(async () => {
+    if (!(await refresh(element).catch(() => false))) poll(element);
+  }, seconds * 1000);
+}
+
 export function setUpPolling() {
-  for (const element of document.querySelectorAll("[data-poll-url]")) {
-    const seconds = Number(element.dataset.pollSeconds) || 3;
-    const timer = setInterval(async () => {
-      if (await refresh(element).catch(() => false)) clearInterval(timer);
-    }, seconds * 1000);
-  }
+  for (const element of document.querySelectorAll("[data-poll-url]")) poll(element);
 }
