@@ -3,13 +3,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+NODE := tests/clients/node_modules/.installed integrations/zapier/node_modules/.installed
 
 .PHONY: run test lint bench lock clean
 
 run: $(VENV)/.installed
 	@exec $(BIN)/python -m webapp.launch
 
-test: $(VENV)/.installed-dev tests/clients/node_modules/.installed
+test: $(VENV)/.installed-dev $(NODE)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/.installed-dev
@@ -37,12 +38,12 @@ $(VENV)/.installed-dev: requirements-dev.lock | $(BIN)/python
 	@touch $@ $(VENV)/.installed
 
 # Without Node the tests that need it are skipped, and say so.
-tests/clients/node_modules/.installed: tests/clients/package-lock.json
-	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund --prefix tests/clients && touch $@; fi
+$(NODE): %/node_modules/.installed: %/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --silent --no-audit --no-fund --prefix $* && touch $@; fi
 
 lock: $(VENV)/.installed-dev
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --upgrade -q -o requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --group dev -c requirements.lock --universal --python-version 3.11 --generate-hashes --no-header --upgrade -q -o requirements-dev.lock
 
 clean:
-	rm -rf $(VENV) tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(dir $(NODE)) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

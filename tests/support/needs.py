@@ -17,6 +17,7 @@ HOW = {
     "Chromium": "apt-get install chromium",
     "Node": "apt-get install nodejs npm",
     "nodemailer": "npm ci --prefix tests/clients",
+    "zapier-platform-core": "npm ci --prefix integrations/zapier",
     "swaks": "apt-get install swaks libnet-ssleay-perl",
     "msmtp": "apt-get install msmtp",
     "Redis": "apt-get install redis-server",
