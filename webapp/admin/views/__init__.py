@@ -8,6 +8,7 @@ from .account import AccountView
 from .alerts import AlertsView
 from .api_keys import ApiKeyView
 from .audit import AuditView
+from .blocklists import BlocklistView
 from .domains import DomainView
 from .messages import MessageView
 from .people import PeopleView
@@ -26,6 +27,7 @@ def all_views() -> list[BaseView]:
         SmtpUserView(),
         ApiKeyView(),
         WhyView(),
+        BlocklistView(),
         PeopleView(),
         AuditView(),
         SettingsView(),

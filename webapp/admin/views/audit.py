@@ -43,6 +43,7 @@ _OBJECTS = {
     "admin": "person",
     "lock": "address",
     "domain": "domain",
+    "blocklist_zone": "blocklist",
     "message": "message",
 }
 #: What people do for themselves: whom it is about is said already.
@@ -55,6 +56,7 @@ _SETTINGS = {
     "lockout_window": "time within which failures count",
     "lockout_first": "length of the first lock",
     "never_lock": "addresses that are never locked",
+    "blocklist_exempt": "addresses that no blocklist refuses",
     "requests_per_key": "requests a minute with one key",
     "requests_per_address": "requests a minute from one address",
 }

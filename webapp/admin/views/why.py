@@ -6,9 +6,10 @@ from flask import flash, redirect, request
 from flask.typing import ResponseReturnValue
 from flask_admin import BaseView, expose
 
-from webapp.admin.base import PanelView
+from webapp.admin.base import PanelView, may
 from webapp.admin.sessions import actor
 from webapp.core.models import utcnow
+from webapp.core.rules.blocklists import site_of
 from webapp.core.rules.explanations import explain
 from webapp.core.services import locks
 from webapp.core.services.housekeeping import LOGS_KEPT
@@ -44,6 +45,8 @@ class WhyView(PanelView, BaseView):
             in_force=locks.in_force(session, now),
             days_kept=LOGS_KEPT.days,
             explain=explain,
+            blocklist_site=site_of,
+            may_exempt=may("owner"),
         )
 
     @expose("/unlock", methods=("POST",))

@@ -51,6 +51,17 @@ PRESETS = (
 # fmt: on
 
 
+#: Resolvers that anybody may use, and that blocklists therefore don't serve.
+PUBLIC_RESOLVERS = frozenset(
+    {
+        *("8.8.8.8", "8.8.4.4", "2001:4860:4860::8888", "2001:4860:4860::8844"),  # Google
+        *("1.1.1.1", "1.0.0.1", "2606:4700:4700::1111", "2606:4700:4700::1001"),  # Cloudflare
+        *("9.9.9.9", "149.112.112.112", "2620:fe::fe", "2620:fe::9"),  # Quad9
+        *("208.67.222.222", "208.67.220.220", "4.2.2.1", "4.2.2.2"),  # OpenDNS, Level 3
+    }
+)
+
+
 class Outcome(Enum):
     """What a look-up of one address in one zone came to. Only `LISTED` refuses."""
 
