@@ -16,6 +16,7 @@ from webapp.core.services.vault import VaultError
 from webapp.domain_checks_job import domain_check_handler, domain_checks_job
 from webapp.health import create_health
 from webapp.metrics import create_metrics
+from webapp.reverse_job import reverse_names_job
 from webapp.settings import SettingsError
 from webapp.task_job import Handler, tasks_job
 from webapp.watch import watch_job
@@ -46,6 +47,7 @@ def build() -> Flask:
         watch_job(gateway),
         domain_checks_job(gateway),
         blocklists_job(gateway),
+        reverse_names_job(gateway),
     ]
     cli.register(built, jobs=jobs)
     return built

@@ -12,12 +12,14 @@ from sqlalchemy import select
 from tests.admin.conftest import Browser
 from tests.admin.mailroom import credential, rows
 from webapp import gateway_of
-from webapp.core.models import AuditEntry, Lock, Refusal, utcnow
+from webapp.core.models import AuditEntry, Lock, utcnow
 from webapp.core.rules.refusals import Reason, Refused
 from webapp.core.rules.submission import Peer
 from webapp.core.services.gateway import Gateway
 
 PAGE = "/admin/why/"
+UNLOCK = "/admin/locks/unlock"
+LOCKED = 'Address <span class="text-nowrap">{}</span> is locked'
 
 
 @pytest.fixture
@@ -30,15 +32,19 @@ def refuse(gateway: Gateway, ip: str = "192.0.2.77", name: str = "x@example.com"
     """Refuse a log-in as a door does, and wait until it is written."""
     refused = Refused(Reason.AUTH_FAILED, **({"cause": "wrong_password"} | values))
     gateway.refuse(refused, Peer("smtp", ip, "<b>Outlook</b>"), name=name)
-    gateway.ledger.submit(lambda session: session.execute(select(Refusal.reference))).result(10)
+    gateway.ledger.submit(lambda session: None).result(10)
     return refused.reference
 
 
-def lock(gateway: Gateway, subject: str, *, minutes: int = 30) -> None:
+def lock(gateway: Gateway, subject: str, *, minutes: int = 30, **what: str) -> int:
+    """Lock; the id of the lock."""
     now = utcnow()
-    until = now + timedelta(minutes=minutes)
+    values = {"scope": "address", "level": 0, "failures": 10, "locked_at": now} | what
+    made = Lock(subject=subject, locked_until=now + timedelta(minutes=minutes), **values)
     with gateway.database.session() as session:
-        session.add(Lock(scope="address", subject=subject, level=0, failures=10, locked_at=now, locked_until=until))
+        session.add(made)
+        session.flush()
+        return made.id
 
 
 def page_of(browser: Browser, question: str) -> str:
@@ -71,13 +77,14 @@ def test_the_credential_is_named_with_its_note(owner: Browser, gateway: Gateway)
 
 def test_a_locked_address_is_unlocked_by_a_manager(logged_in: Callable[[str], Browser], gateway: Gateway) -> None:
     refuse(gateway, "198.51.100.66")
-    lock(gateway, "198.51.100.66")
+    locked = lock(gateway, "198.51.100.66", address="198.51.100.66")
     manager = logged_in("manager")
     page = page_of(manager, "198.51.100.66")
-    assert "198.51.100.66 is locked" in page
+    assert LOCKED.format("198.51.100.66") in page
     assert "after 10 failed log-ins" in page
     assert len(rows(page)) == 1
-    assert manager.post(PAGE + "unlock", {"ip": "198.51.100.66", "q": "198.51.100.66"}).status_code == 303
+    back = PAGE + "?q=198.51.100.66"
+    assert manager.post(UNLOCK, {"id": locked, "url": back}).headers["Location"] == back
     page = page_of(manager, "198.51.100.66")
     assert "198.51.100.66 is unlocked" in page
     assert "is not locked." in page
@@ -85,15 +92,15 @@ def test_a_locked_address_is_unlocked_by_a_manager(logged_in: Callable[[str], Br
         assert session.scalars(select(Lock.cleared_by)).one() == "manager@example.com"
         entry = session.scalars(select(AuditEntry).where(AuditEntry.action == "unlock")).one()
         assert (entry.actor, entry.label) == ("manager@example.com", "198.51.100.66")
-    manager.post(PAGE + "unlock", {"ip": "198.51.100.66"})
-    assert "was not locked any more" in page_of(manager, "")
+    manager.post(UNLOCK, {"id": locked})
+    assert "That lock has ended already" in page_of(manager, "")
 
 
 def test_an_ipv6_address_is_found_by_its_network(owner: Browser, gateway: Gateway) -> None:
-    lock(gateway, "2001:db8::/64")
+    locked = lock(gateway, "2001:db8::/64")
     page = page_of(owner, "2001:db8::1234")
-    assert "2001:db8::/64 is locked" in page
-    assert owner.post(PAGE + "unlock", {"ip": "2001:db8::/64"}).status_code == 303
+    assert LOCKED.format("2001:db8::/64") in page
+    assert owner.post(UNLOCK, {"id": locked}).status_code == 303
     assert "is not locked." in page_of(owner, "2001:db8::1234")
 
 
@@ -103,21 +110,32 @@ def test_a_lock_that_is_over_is_none(owner: Browser, gateway: Gateway) -> None:
 
 
 def test_a_viewer_reads_but_does_not_unlock(logged_in: Callable[[str], Browser], gateway: Gateway) -> None:
-    lock(gateway, "198.51.100.66")
+    locked = lock(gateway, "198.51.100.66")
     viewer = logged_in("viewer")
     page = page_of(viewer, "198.51.100.66")
     assert "A manager or an owner can unlock it." in page
     assert "/unlock" not in page
-    assert viewer.post(PAGE + "unlock", {"ip": "198.51.100.66"}).status_code == 403
+    assert viewer.post(UNLOCK, {"id": locked}).status_code == 403
     assert "is locked" in page_of(viewer, "198.51.100.66")
 
 
-def test_unlocking_needs_a_token_and_an_address(owner: Browser, gateway: Gateway) -> None:
-    lock(gateway, "198.51.100.66")
-    assert owner.post(PAGE + "unlock", {"ip": "198.51.100.66"}, token=False).status_code == 400
-    for ip in ("", "nonsense", "<script>", "198.51.100.66/0/0"):
-        assert owner.post(PAGE + "unlock", {"ip": ip}).status_code == 303
-    assert "not an IP address" in page_of(owner, "")
+def test_unlocking_needs_a_token_and_a_lock(owner: Browser, gateway: Gateway) -> None:
+    locked = lock(gateway, "198.51.100.66")
+    assert owner.post(UNLOCK, {"id": locked}, token=False).status_code == 400
+    for number in ("", "nonsense", "<script>", "9" * 30, "0", "²"):
+        assert owner.post(UNLOCK, {"id": number}).status_code == 303
+    assert owner.post(UNLOCK, {"id": locked, "url": "https://evil.example/"}).headers["Location"] == "/admin/locks/"
+
+
+def test_a_refused_log_in_shows_the_locks_that_were_in_its_way(owner: Browser, gateway: Gateway) -> None:
+    of_login = {"kind": "smtp_user", "login": "x@example.com"}
+    lock(gateway, "smtp_user x@example.com", scope="credential", **of_login)
+    lock(gateway, "smtp_user x@example.com 192.0.2.77", scope="pair", address="192.0.2.77", **of_login)
+    lock(gateway, "smtp_user y@example.com", scope="credential", kind="smtp_user", login="y@example.com")
+    page = page_of(owner, refuse(gateway, name="X@example.com"))
+    assert page.count(" is locked</strong>") == 2
+    assert 'from <span class="text-nowrap">192.0.2.77</span> is locked' in page
+    assert page_of(owner, "192.0.2.77").count(" is locked</strong>") == 1
 
 
 def test_without_a_question_the_newest_are_listed(owner: Browser, gateway: Gateway) -> None:
@@ -128,7 +146,7 @@ def test_without_a_question_the_newest_are_listed(owner: Browser, gateway: Gatew
     assert second in listed[0]
     assert "no SMTP user with this name" in listed[0]
     assert first in listed[1]
-    assert "198.51.100.66 is locked" in page
+    assert LOCKED.format("198.51.100.66") in page
 
 
 @pytest.mark.parametrize(

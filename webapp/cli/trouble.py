@@ -29,8 +29,10 @@ def list_locks() -> Answer:
 
 
 @command(lockout, "clear", help="Clear locks.")
-@click.option("--ip", help="The lock of this address.")
-@click.option("--username", help="The locks of this SMTP user or person.")
+@click.option("--ip", help="The locks of this address, and of log-ins from it.")
+@click.option(
+    "--username", help="The locks of this SMTP user or person, and of the addresses that failed under the name."
+)
 @click.option("--all", "everything", is_flag=True, help="All locks.")
 def clear_locks(ip: str | None, username: str | None, everything: bool) -> Answer:
     """Clear locks."""
@@ -54,14 +56,15 @@ def explain_refusal(reference_or_ip: str) -> Answer:
             raise ServiceError("Give the reference from the error, such as ABCDEFGHJK, or an IP address.")
         if found.ip is None:
             raise ServiceError(f"Nothing is known of {reference_or_ip}: it is mistyped, or over 90 days old.")
-        lock = _told(found.lock) if found.lock else None
+        held = [_told(lock) for lock in found.locks]
         refusals = [_explained(refusal) for refusal in ([found.refusal] if found.refusal else found.recent)]
     lines = [line for one in refusals for line in _lines(one)]
-    if lock:
-        lines.append(f"{found.ip} is locked until {lock['until']}. To clear it: flask lockout clear --ip {found.ip}")
-    elif not refusals:
+    for one in held:
+        how = f"--username {one['username']}" if one["scope"] == "credential" else f"--ip {found.ip}"
+        lines.append(f"{one['subject']} is locked until {one['until']}. To clear it: flask lockout clear {how}")
+    if not held and not refusals:
         lines.append(f"Nothing from {found.ip} was refused lately, and it is not locked.")
-    return Answer({"ip": found.ip, "lock": lock, "refusals": refusals}, lines)
+    return Answer({"ip": found.ip, "locks": held, "refusals": refusals}, lines)
 
 
 @command(name="doctor", help="Check settings, DNS, blocklists, certificate, database, ports and queue.")
@@ -79,7 +82,10 @@ def doctor() -> Answer:
 def _told(lock: Lock) -> dict[str, object]:
     return {
         "scope": lock.scope,
-        "subject": lock.subject,
+        "subject": str(lock),
+        "kind": lock.kind,
+        "username": lock.login,
+        "address": lock.address,
         "failures": lock.failures,
         "since": lock.locked_at.isoformat(timespec="seconds"),
         "until": lock.locked_until.isoformat(timespec="seconds"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dns.exception
 import dns.resolver
+import dns.reversename
 
 from webapp.settings import Bind
 
@@ -39,3 +40,17 @@ def txt(name: str, server: Bind | None) -> list[str]:
     except dns.exception.DNSException as error:
         raise LookupFailed(f"{name}: {error}") from None
     return [b"".join(record.strings).decode("utf-8", "replace") for record in answer]
+
+
+def reverse_name(ip: str, server: Bind | None) -> str | None:
+    """What the DNS calls *ip* (PTR, RFC 1035 section 3.5), without the last dot; None when it has no name.
+
+    Raise `LookupFailed`.
+    """
+    try:
+        answer = resolver(server).resolve(dns.reversename.from_address(ip), "PTR")
+    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+        return None
+    except (dns.exception.DNSException, ValueError) as error:
+        raise LookupFailed(f"{ip}: {error}") from None
+    return str(answer[0].target).rstrip(".") or None

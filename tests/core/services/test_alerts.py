@@ -80,7 +80,7 @@ def test_a_lock_is_told(gateway: Gateway) -> None:
             gateway.authenticate_smtp(f"guess{number}@example.com", PASSWORD, OFFICE)
     gateway.ledger.close()
 
-    assert told(gateway) == [("lockout", "address 192.0.2.10", 1)]
+    assert told(gateway) == [("lockout", "addresses", 1)]
     with gateway.database.session() as session:
         text = session.scalars(select(Alert.text)).one()
     assert text == "The address 192.0.2.10 is locked out for 5 minutes after 10 failed log-ins."

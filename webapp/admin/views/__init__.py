@@ -7,9 +7,11 @@ from flask_admin import BaseView
 from .account import AccountView
 from .alerts import AlertsView
 from .api_keys import ApiKeyView
+from .attempts import AttemptView
 from .audit import AuditView
 from .blocklists import BlocklistView
 from .domains import DomainView
+from .locks import LockView
 from .messages import MessageView
 from .people import PeopleView
 from .settings import SettingsView
@@ -26,6 +28,8 @@ def all_views() -> list[BaseView]:
         DomainView(),
         SmtpUserView(),
         ApiKeyView(),
+        AttemptView(),
+        LockView(),
         WhyView(),
         BlocklistView(),
         PeopleView(),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from flask import get_template_attribute
-from flask_admin.contrib.sqla.filters import BaseSQLAFilter, FilterEqual, FilterLike
+from flask_admin.contrib.sqla.filters import FilterEqual, FilterLike
 from markupsafe import Markup
 
 from webapp.admin.model_view import PanelModelView
@@ -14,6 +13,7 @@ from webapp.admin.theme.formatters import time_cell
 from webapp.core.models import AuditEntry
 from webapp.db import db
 
+from .filters import Since, Until
 from .paging import NewestFirst
 
 #: What an action is called in the list.
@@ -26,7 +26,7 @@ ACTIONS = {
     "rotate": "gave a new secret to",
     "vouch": "vouched for",
     "unvouch": "no longer vouches for",
-    "unlock": "unlocked",
+    "unlock": "ended",
     "retry": "retried",
     "cancel": "cancelled",
     "login": "logged in",
@@ -41,7 +41,7 @@ _OBJECTS = {
     "credential": "credential",
     "preference": "setting",
     "admin": "person",
-    "lock": "address",
+    "lock": "lock of",
     "domain": "domain",
     "blocklist_zone": "blocklist",
     "message": "message",
@@ -60,33 +60,6 @@ _SETTINGS = {
     "requests_per_key": "requests a minute with one key",
     "requests_per_address": "requests a minute from one address",
 }
-
-
-class _Day(BaseSQLAFilter):
-    """A day in UTC."""
-
-    def clean(self, value: str) -> datetime:
-        """Raise `ValueError` unless it is ``YYYY-MM-DD``."""
-        day = date.fromisoformat(value)
-        if not 1970 <= day.year < 9999:
-            raise ValueError(value)
-        return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
-class _Since(_Day):
-    def operation(self) -> str:
-        return "on or after"
-
-    def apply(self, query: Any, value: datetime, alias: Any = None) -> Any:
-        return query.filter(self.get_column(alias) >= value)
-
-
-class _Until(_Day):
-    def operation(self) -> str:
-        return "on or before"
-
-    def apply(self, query: Any, value: datetime, alias: Any = None) -> Any:
-        return query.filter(self.get_column(alias) < value + timedelta(days=1))
 
 
 def _cell(name: str) -> Any:
@@ -152,8 +125,8 @@ class AuditView(NewestFirst, PanelModelView):
         FilterLike(AuditEntry.actor, "Who"),
         FilterEqual(AuditEntry.action, "What", options=list(ACTIONS.items())),
         FilterLike(AuditEntry.label, "Name"),
-        _Since(AuditEntry.at, "Date", data_type="datepicker"),
-        _Until(AuditEntry.at, "Date", data_type="datepicker"),
+        Since(AuditEntry.at, "Date", data_type="datepicker"),
+        Until(AuditEntry.at, "Date", data_type="datepicker"),
     )
     named_filter_urls = True
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from flask import flash, redirect, request
-from flask.typing import ResponseReturnValue
+from flask import request
 from flask_admin import BaseView, expose
 
 from webapp.admin.base import PanelView, may
-from webapp.admin.sessions import actor
 from webapp.core.models import utcnow
 from webapp.core.rules.blocklists import site_of
 from webapp.core.rules.explanations import explain
@@ -42,25 +40,9 @@ class WhyView(PanelView, BaseView):
             question=question,
             answer=why(session, question, now) if question else None,
             latest=[] if question else recent(session),
-            in_force=locks.in_force(session, now),
+            in_force=locks.in_force(session, now, limit=5),
             days_kept=LOGS_KEPT.days,
             explain=explain,
             blocklist_site=site_of,
             may_exempt=may("owner"),
         )
-
-    @expose("/unlock", methods=("POST",))
-    def unlock(self) -> ResponseReturnValue:
-        """End the lock of an address."""
-        subject, session = request.form.get("ip", ""), db.session()
-        try:
-            cleared = locks.clear(session, actor(), utcnow(), ip=subject.partition("/")[0])
-        except ValueError:
-            flash("This is not an IP address.", "danger")
-        else:
-            session.commit()
-            if cleared:
-                flash(f"{subject} is unlocked. If it goes on guessing, it is locked again.", "success")
-            else:
-                flash(f"{subject} was not locked any more.", "info")
-        return redirect(self.get_url(".index", q=request.form.get("q") or None), 303)

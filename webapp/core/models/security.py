@@ -48,7 +48,7 @@ class KnownAddress(Base):
 class Lock(Base):
     """A lock on an address, a credential, or a credential from an address. The row outlives the lock, for its level.
 
-    `subject` is unique within the scope; `kind`, `name` and `address` are what it is made of.
+    `subject` is unique within the scope; `kind`, `login` and `address` are what it is made of.
     """
 
     __tablename__ = "locks"
@@ -58,7 +58,7 @@ class Lock(Base):
     scope: Mapped[str] = mapped_column(String(16))  # address, pair or credential
     subject: Mapped[str] = mapped_column(String(400))
     kind: Mapped[str | None] = mapped_column(String(16))
-    name: Mapped[str | None] = mapped_column(String(320), index=True)
+    login: Mapped[str | None] = mapped_column("name", String(320), index=True)
     address: Mapped[str | None] = mapped_column(String(49), index=True)
     level: Mapped[int]  # 0 for the first of a row of locks
     failures: Mapped[int]
@@ -69,8 +69,8 @@ class Lock(Base):
 
     def __str__(self) -> str:
         if self.scope == "pair":
-            return f"{self.name} from {self.address}"
-        return self.name or self.subject
+            return f"{self.login} from {self.address}"
+        return self.login or self.subject
 
 
 class Refusal(Base):

@@ -44,3 +44,9 @@ def counted_name(name: str) -> str:
     if len(text) < _LONGEST_NAME:
         return text
     return f"{text[: _LONGEST_NAME - 20]}…{sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
+
+
+def describe_login(kind: str, name: str) -> str:
+    """What people call a log-in: "The SMTP user a@example.com"."""
+    words = {"smtp_user": "The SMTP user", "admin": "The person", "api_key": "The API key"}
+    return f"{words.get(kind, kind)} {name}"

@@ -23,7 +23,6 @@ from sqlalchemy.orm import Session
 
 from webapp.core.database import serialise
 from webapp.core.models import Admin, CredentialRow, FailedAttempt, KnownAddress, Lock
-from webapp.core.rules.duration import format_duration
 from webapp.core.rules.locks import (
     FAMILIAR_FOR,
     MOST_FROM_ONE_ADDRESS,
@@ -35,8 +34,9 @@ from webapp.core.rules.locks import (
 from webapp.core.rules.networks import Network, allowed, lock_subject
 from webapp.core.rules.refusals import Reason, Refused
 from webapp.core.rules.submission import Peer
-from webapp.core.services import alerts, audit
+from webapp.core.services import audit
 from webapp.core.services.audit import Actor
+from webapp.core.services.lock_news import announce
 from webapp.core.services.preferences import Current
 
 ADDRESS, PAIR, CREDENTIAL = "address", "pair", "credential"
@@ -115,10 +115,10 @@ class Locks:
             )
         )
         session.flush()
-        for scope in (ADDRESS, PAIR) if not self.exempt(attempt.peer.ip, current) else ():
-            self._lock_if_due(session, attempt, scope, current, now)
-        if not is_spared:
-            self._lock_if_due(session, attempt, CREDENTIAL, current, now)
+        scopes = [] if self.exempt(attempt.peer.ip, current) else [ADDRESS, PAIR]
+        scopes += [] if is_spared else [CREDENTIAL]
+        new = [lock for scope in scopes if (lock := self._lock_if_due(session, attempt, scope, current, now))]
+        announce(session, new, kind=attempt.kind, name=attempt.name, ip=attempt.peer.ip, now=now)
         return True
 
     def exempt(self, ip: str, current: Current) -> bool:
@@ -126,15 +126,16 @@ class Locks:
         networks = [*self._trusted, *current.never_lock]
         return bool(networks) and allowed(ip, networks)
 
-    def _lock_if_due(self, session: Session, attempt: Attempt, scope: str, current: Current, now: datetime) -> None:
+    @staticmethod
+    def _lock_if_due(session: Session, attempt: Attempt, scope: str, current: Current, now: datetime) -> Lock | None:
         subject = attempt.keys()[scope]
         lock = session.scalar(select(Lock).where(Lock.scope == scope, Lock.subject == subject))
         failures = _failures(session, attempt, scope, lock, current=current, now=now)
         if failures < current.lockout_failures:
-            return
+            return None
         if lock is None:
             lock = Lock(scope=scope, subject=subject, level=0)
-            lock.kind, lock.name = (None, None) if scope == ADDRESS else (attempt.kind, counted_name(attempt.name))
+            lock.kind, lock.login = (None, None) if scope == ADDRESS else (attempt.kind, counted_name(attempt.name))
             lock.address = None if scope == CREDENTIAL else attempt.address
             session.add(lock)
         else:
@@ -142,17 +143,7 @@ class Locks:
         lock.failures, lock.locked_at = failures, now
         lock.locked_until = now + lock_duration(lock.level, current.lockout_first)
         lock.cleared_at = lock.cleared_by = None
-        alerts.happened(session, "lockout", f"{scope} {subject}", _told(lock), now)
-
-
-def _told(lock: Lock) -> str:
-    """What the bell says of a lock that begins."""
-    if lock.scope == ADDRESS:
-        what = f"The address {lock.address} is locked out"
-    else:
-        kind = "person" if lock.kind == "admin" else "SMTP user" if lock.kind == "smtp_user" else "API key"
-        what = f"The {kind} {lock.name} is locked out" + (f" at {lock.address}" if lock.scope == PAIR else "")
-    return f"{what} for {format_duration(lock.locked_until - lock.locked_at)} after {lock.failures} failed log-ins."
+        return lock
 
 
 def address_of(ip: str) -> str:
@@ -250,13 +241,21 @@ def _failures(
     return sum(min(count, MOST_FROM_ONE_ADDRESS) if scope == CREDENTIAL else count for _, count in rows)
 
 
-def in_force(session: Session, now: datetime) -> Sequence[Lock]:
+def in_force(session: Session, now: datetime, *, limit: int | None = None) -> Sequence[Lock]:
     """The locks that hold now, newest first."""
-    return session.scalars(
-        select(Lock)
-        .where(Lock.locked_until > now, Lock.cleared_at.is_(None))
-        .order_by(Lock.locked_at.desc(), Lock.id.desc())
-    ).all()
+    newest = select(Lock).order_by(Lock.locked_at.desc(), Lock.id.desc()).limit(limit)
+    return session.scalars(newest.where(Lock.locked_until > now, Lock.cleared_at.is_(None))).all()
+
+
+def concerning(session: Session, now: datetime, *, ip: str, kind: str = "", name: str = "") -> Sequence[Lock]:
+    """The locks that hold now on *ip*; of pairs there only that of the log-in, if one is named, and its own lock."""
+    address, counted = address_of(ip), counted_name(name)
+    of_login = (Lock.kind == kind) & (Lock.login == counted)
+    pair = (Lock.scope == PAIR) & (Lock.address == address)
+    of_ip = ((Lock.scope == ADDRESS) & (Lock.subject == address)) | ((pair & of_login) if name else pair)
+    query = select(Lock).where(Lock.locked_until > now, Lock.cleared_at.is_(None))
+    query = query.where(or_(of_ip, (Lock.scope == CREDENTIAL) & of_login) if name else of_ip)
+    return session.scalars(query.order_by(Lock.scope, Lock.locked_at.desc())).all()
 
 
 def clear(session: Session, actor: Actor, now: datetime, *, ip: str | None = None, name: str | None = None) -> int:
@@ -271,7 +270,7 @@ def clear(session: Session, actor: Actor, now: datetime, *, ip: str | None = Non
     if name is not None:
         counted = counted_name(name.strip().lower())
         tried_from = select(FailedAttempt.subject).where(FailedAttempt.name == counted)
-        held = held.where(or_(Lock.name == counted, (Lock.scope == ADDRESS) & Lock.subject.in_(tried_from)))
+        held = held.where(or_(Lock.login == counted, (Lock.scope == ADDRESS) & Lock.subject.in_(tried_from)))
     locks = session.scalars(held).all()
     for lock in locks:
         unlock(session, actor, lock, now)

@@ -11,22 +11,24 @@ from sqlalchemy.orm import Session
 
 from webapp.core.models import CredentialRow, Lock, Refusal
 from webapp.core.rules.explanations import Explanation, explain, read_question
-from webapp.core.rules.networks import lock_subject, normalise_ip
-from webapp.core.services.locks import ADDRESS
+from webapp.core.services.locks import concerning
 
+#: As what one logs in at which door.
+_KINDS = {"smtp": "smtp_user", "http": "api_key", "panel": "admin"}
 #: Refusals that are listed for one address.
 MOST_RECENT = 25
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is known. `lock` is the one in force on `ip`, `recent` are the address's refusals, newest first."""
+    """What is known. `locks` are those in force on `ip`, and on the log-in of the refusal; `recent` are the address's
+    refusals, newest first."""
 
     refusal: Refusal | None = None
     explanation: Explanation | None = None
     credential: CredentialRow | None = None
     ip: str | None = None
-    lock: Lock | None = None
+    locks: Sequence[Lock] = ()
     recent: Sequence[Refusal] = ()
 
 
@@ -44,9 +46,11 @@ def why(session: Session, question: str, now: datetime) -> Answer | None:
             return Answer()
         found = session.get(CredentialRow, refusal.credential_id) if refusal.credential_id else None
         explanation = explain(refusal.code, refusal.cause)
-        return Answer(refusal, explanation, found, refusal.ip, _lock(session, refusal.ip, now))
+        kind, name = _KINDS.get(refusal.door, ""), refusal.name.strip().lower()
+        held = concerning(session, now, ip=refusal.ip, kind=kind, name=name)
+        return Answer(refusal, explanation, found, refusal.ip, held)
     ip = str(asked)
-    return Answer(ip=ip, lock=_lock(session, ip, now), recent=recent(session, ip=ip))
+    return Answer(ip=ip, locks=concerning(session, now, ip=ip), recent=recent(session, ip=ip))
 
 
 def recent(session: Session, *, ip: str | None = None, limit: int = MOST_RECENT) -> Sequence[Refusal]:
@@ -71,15 +75,3 @@ def last_of(session: Session, credential_ids: Sequence[int]) -> dict[int, Refusa
         .where(CredentialRow.id.in_(credential_ids))
     )
     return {id_: refusal for id_, refusal in found}  # noqa: C416 - rows are tuples, but not to mypy
-
-
-def _lock(session: Session, ip: str, now: datetime) -> Lock | None:
-    try:
-        subject = lock_subject(str(normalise_ip(ip)))
-    except ValueError:  # a connection whose address was never known
-        return None
-    return session.scalar(
-        select(Lock).where(
-            Lock.scope == ADDRESS, Lock.subject == subject, Lock.locked_until > now, Lock.cleared_at.is_(None)
-        )
-    )
