@@ -34,6 +34,10 @@ ACTIONS = {
     "reset": "made a link for a new password for",
     "end_grace": "ended the old secret of",
     "verify": "verified",
+    "unverify": "no longer verified",
+    "add_dkim_key": "made a DKIM key for",
+    "start_dkim_key": "began to sign for",
+    "retire_dkim_key": "retired a DKIM key of",
 }
 _OBJECTS = {
     "smtp_user": "SMTP user",

@@ -83,6 +83,8 @@ def judge_dkim(value: str, texts: Sequence[str]) -> Found:
         return Found("ok", tuple(texts))
     if not found.get("p"):
         problem = "It has no public key (p=)."
+    elif found["p"].replace(" ", "") == wanted["p"]:
+        problem = f"The kind of key must be k={wanted['k']}."
     elif wanted["p"].startswith(found["p"].replace(" ", "")):
         problem = "It was cut off: the whole value must be in it."
     else:
