@@ -166,6 +166,9 @@ class DeliveryEngine:
         newest, lease = lane.beside is not None, self._identity.lease
         with self._gateway.database.session() as session:
             taken = claim(session, lease=lease, now=utcnow(), limit=limit, fresh=lane.fresh, newest_first=newest)
+            if current.delivery == "capture" and not all(message.captured for message in taken):
+                # Taken in to leave, so a process knew of a later change than this one: capturing it would lose it.
+                current = self._gateway.preferences.read(session)
         return current, taken
 
     async def _deliver(self, message: Claimed, transport: Transport, lane: Lane) -> None:

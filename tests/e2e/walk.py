@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,11 +64,3 @@ def post(walk: Walk, key: str, **fields: str) -> tuple[int, Any]:
     """Send by HTTP: the status and the answer."""
     body = {"from": "shop@example.com", "to": "ann@example.org", "subject": "Your order", "text": "Thanks."} | fields
     return walk.stack.post("/v1/send", body, Authorization=f"Bearer {key}")
-
-
-def until(met: Callable[[], object], seconds: float = 30.0) -> None:
-    """Wait until *met* returns something true."""
-    deadline = time.monotonic() + seconds
-    while not met():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)  # ends as soon as it is so

@@ -10,8 +10,9 @@ import subprocess
 import pytest
 from playwright.sync_api import Locator, expect
 
-from tests.e2e.walk import ADA, Walk, post, ticks_off, until
+from tests.e2e.walk import ADA, Walk, post, ticks_off
 from tests.support import needs
+from tests.support.queue import until
 
 TYPED = "Scanner-2nd-floor"
 

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from playwright.sync_api import expect
 
-from tests.e2e.walk import Walk, post, until
+from tests.e2e.walk import Walk, post
+from tests.support.queue import until
 
 EVIL = "http://127.0.0.1:9/open.gif"  # whoever asks for it is a stranger to the browser's watch
 LIST = "/admin/messages/?domain=example.com"

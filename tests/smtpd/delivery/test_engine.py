@@ -102,6 +102,21 @@ def test_a_change_on_the_settings_page_takes_effect_while_it_runs(
         session.execute(delete(Preference))
 
 
+def test_mail_taken_right_after_a_change_to_relay_leaves(make_app: Callable[..., Flask], sink: SmtpSink) -> None:
+    web, worker = gateway_of(make_app()), gateway_of(make_app())
+    assert worker.preferences.current().delivery == "capture", "remembered for a moment, as a process does"
+    with web.database.session() as session:
+        web.preferences.store(
+            session, COMMAND_LINE, {"delivery": "relay", "relay_url": f"smtp://127.0.0.1:{sink.port}"}
+        )
+    message_id = enqueue(web)
+
+    with delivering(worker):
+        until(lambda: settled(worker))
+
+    assert statuses(worker, message_id) == ["delivered"]
+
+
 def test_mail_that_has_no_way_out_waits_and_says_why(relaying: MakeGateway, sink: SmtpSink) -> None:
     gateway = relaying(retry_first="1h", relay_url=None)
     enqueue(gateway)
