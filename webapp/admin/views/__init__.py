@@ -16,6 +16,7 @@ from .messages import MessageView
 from .people import PeopleView
 from .settings import SettingsView
 from .smtp_users import SmtpUserView
+from .suppressions import SuppressionView
 from .tasks import TaskView
 from .why import WhyView
 
@@ -25,6 +26,7 @@ def all_views() -> list[BaseView]:
     return [
         AlertsView(),
         MessageView(),
+        SuppressionView(),
         DomainView(),
         SmtpUserView(),
         ApiKeyView(),
