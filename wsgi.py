@@ -9,16 +9,18 @@ from integrations.api import create_api
 from integrations.attachments import attachments_job
 from integrations.webhooks import webhooks_job
 from smtpd.delivery import delivery_job
+from smtpd.delivery.relay_test import relay_test_handler
 from webapp import cli, create_app, gateway_of
 from webapp.admin import csrf, init_admin
 from webapp.blocklist_job import blocklists_job
+from webapp.core.services.tasks import Handler
 from webapp.core.services.vault import VaultError
 from webapp.domain_checks_job import domain_check_handler, domain_checks_job
 from webapp.health import create_health
 from webapp.metrics import create_metrics
 from webapp.reverse_job import reverse_names_job
 from webapp.settings import SettingsError
-from webapp.task_job import Handler, tasks_job
+from webapp.task_job import tasks_job
 from webapp.watch import watch_job
 from webapp.worker import Job
 
@@ -38,7 +40,10 @@ def build() -> Flask:
         csrf.exempt(blueprint)
         built.register_blueprint(blueprint)
     # What the worker does when a page asks for it, by kind.
-    handlers: dict[str, Handler] = {"domain_check": domain_check_handler(gateway)}
+    handlers: dict[str, Handler] = {
+        "domain_check": domain_check_handler(gateway),
+        "relay_test": relay_test_handler(gateway),
+    }
     jobs = [
         Job("delivery", delivery_job(gateway)),
         Job("attachments", attachments_job(gateway)),

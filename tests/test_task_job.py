@@ -10,7 +10,8 @@ from tests.support.tasks import at_work
 from webapp.core.models import Task
 from webapp.core.services import tasks
 from webapp.core.services.gateway import Gateway
-from webapp.task_job import TOO_LONG, UNEXPECTED, Run, TaskError
+from webapp.core.services.tasks import Run, TaskError
+from webapp.task_job import TOO_LONG, UNEXPECTED
 
 
 def ask(gateway: Gateway, kind: str, **args: Any) -> int:

@@ -8,8 +8,8 @@ from typing import Any
 from webapp.core.services import domain_checks
 from webapp.core.services.audit import Actor
 from webapp.core.services.gateway import Gateway
+from webapp.core.services.tasks import Handler, Run, TaskError
 from webapp.net.resolver import LookupFailed
-from webapp.task_job import Handler, Run, TaskError
 from webapp.worker import Job, every
 
 #: One domain is looked at this often, if one is due, in seconds.

@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -24,6 +23,7 @@ from webapp.core.database import UNAVAILABLE
 from webapp.core.models import Task, utcnow
 from webapp.core.services import tasks
 from webapp.core.services.gateway import Gateway
+from webapp.core.services.tasks import Handler, Run, TaskError
 from webapp.worker import Job, wait
 
 T = TypeVar("T")
@@ -39,23 +39,6 @@ TIMEOUT_SECONDS = 120.0
 
 UNEXPECTED = "An unexpected error, which the worker's log shows."
 TOO_LONG = "This took too long and was given up."
-
-
-class TaskError(Exception):
-    """The task can't be done; the text is a sentence for its page."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One task at work. `tell` shows a partial result on the task's page; it writes to the database."""
-
-    id: int
-    args: Mapping[str, Any]
-    tell: Callable[[Mapping[str, Any]], None]
-
-
-#: Does a task and returns its result. Raise `TaskError`.
-Handler = Callable[[Run], Mapping[str, Any]]
 
 
 def tasks_job(gateway: Gateway, handlers: Mapping[str, Handler], *, timeout: float = TIMEOUT_SECONDS) -> Job:

@@ -27,29 +27,38 @@ class Routes:
         self._timeouts = timeouts
         self._capture: Transport = CaptureTransport()
         self._mx: Transport = MxTransport(settings, limits=limits, timeouts=timeouts)
-        self._relay: RelayTransport | None = None
+        self._relays: dict[RelayTarget, RelayTransport] = {}
         self._retired: set[asyncio.Task[None]] = set()
 
     def choose(self, message: Claimed, current: Current) -> Transport:
-        """The transport for *message*. What came in during capture mode stays captured whatever the mode is now."""
+        """The transport for *message*. What came in during capture mode stays captured whatever the mode is now.
+
+        A domain's own relay wins over the relay for all, and over direct delivery.
+        """
         if message.captured or current.delivery == "capture":
             return self._capture
-        if current.delivery == "mx":
+        own = current.domain_relays.get(message.domain_id)
+        if current.delivery == "mx" and own is None:
             return self._mx
-        return self._relay_to(current.relay) if current.relay else Deferring("relay", NO_RELAY)
+        target = own or current.relay
+        return self._relay_to(target, current) if target else Deferring("relay", NO_RELAY)
 
     async def close(self) -> None:
         """Close every transport."""
         await self._mx.close()
-        if self._relay:
-            await self._relay.close()
-        await asyncio.gather(*self._retired)
+        await asyncio.gather(*(relay.close() for relay in self._relays.values()), *self._retired)
 
-    def _relay_to(self, target: RelayTarget) -> RelayTransport:
-        if self._relay is None or self._relay.target != target:
-            if self._relay:
-                task = asyncio.get_running_loop().create_task(self._relay.close())
-                self._retired.add(task)
-                task.add_done_callback(self._retired.discard)
-            self._relay = RelayTransport(target, hostname=self._hostname, limits=self._limits, timeouts=self._timeouts)
-        return self._relay
+    def _relay_to(self, target: RelayTarget, current: Current) -> RelayTransport:
+        if target not in self._relays:
+            self._retire(self._relays.keys() - {current.relay, *current.domain_relays.values()})
+            self._relays[target] = RelayTransport(
+                target, hostname=self._hostname, limits=self._limits, timeouts=self._timeouts
+            )
+        return self._relays[target]
+
+    def _retire(self, targets: set[RelayTarget]) -> None:
+        """Let go of relays that no setting names any more."""
+        for target in targets:
+            task = asyncio.get_running_loop().create_task(self._relays.pop(target).close())
+            self._retired.add(task)
+            task.add_done_callback(self._retired.discard)

@@ -16,7 +16,7 @@ import aiosmtplib
 from smtpd.delivery.transports.certificates import verdict
 from smtpd.delivery.transports.client import Client, Listener
 from smtpd.delivery.transports.replies import clean
-from webapp.core.rules.relay import RelaySecurity, RelayTarget
+from webapp.core.rules.relay import RelaySecurity, RelayTarget, is_loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +58,10 @@ class Endpoint:
 
     @classmethod
     def of(cls, target: RelayTarget) -> Endpoint:
-        """The smarthost *target*."""
-        return cls(
-            target.host,
-            target.host,
-            target.port,
-            target.label,
-            target.security,
-            target.username,
-            target.password,
-        )
+        """The smarthost *target*. With a password TLS is required, unless it stays on this machine."""
+        needs_tls = target.security == "opportunistic" and target.username is not None and not is_loopback(target.host)
+        security = "starttls" if needs_tls else target.security
+        return cls(target.host, target.host, target.port, target.label, security, target.username, target.password)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +83,7 @@ async def connect(
         try:
             return await _connect(endpoint, hostname, timeouts, listener)
         except _TlsFailedError:
-            if endpoint.security != "opportunistic" or not _may_send_password(endpoint):
+            if endpoint.security != "opportunistic":
                 raise
             # A server without STARTTLS would have got the mail in clear just so (RFC 7435 section 3).
             return await _connect(endpoint, hostname, timeouts, listener, without_tls=True)
@@ -134,7 +128,7 @@ async def _connect(
         tls = await _tls_label(client, endpoint, verified=verify)
         if endpoint.username is not None:
             client.keep_secret(endpoint.username, endpoint.password or "")
-            await _log_in(client, endpoint, in_clear=tls is None)
+            await _log_in(client, endpoint)
     except BaseException:
         client.close()
         sock.close()
@@ -181,7 +175,8 @@ async def _greet(client: Client) -> None:
 async def _start_tls(client: Client, endpoint: Endpoint, context: ssl.SSLContext) -> None:
     if not client.supports_extension("starttls"):
         if endpoint.security == "starttls":
-            raise UnreachableError(f"{endpoint.label} does not offer STARTTLS, which the relay's address requires.")
+            why = "the relay's address requires it" if endpoint.username is None else "a password never goes in clear"
+            raise UnreachableError(f"{endpoint.label} does not offer STARTTLS, and {why}.")
         return
     try:
         await client.starttls(tls_context=context)
@@ -190,10 +185,8 @@ async def _start_tls(client: Client, endpoint: Endpoint, context: ssl.SSLContext
     await _greet(client)
 
 
-async def _log_in(client: Client, endpoint: Endpoint, *, in_clear: bool) -> None:
+async def _log_in(client: Client, endpoint: Endpoint) -> None:
     """Log in with the first mechanism that both know; a second try would count as a second failure over there."""
-    if in_clear and not is_loopback(endpoint.address):
-        raise UnreachableError(f"{endpoint.label} offers no TLS, and a password is never sent in clear: use smtps://.")
     user, password = (endpoint.username or "").encode(), (endpoint.password or "").encode()
     offered = client.server_auth_methods
     try:
@@ -209,19 +202,6 @@ async def _log_in(client: Client, endpoint: Endpoint, *, in_clear: bool) -> None
         raise UnreachableError(
             f"{endpoint.label} refused the relay's user or password: {error.code} {clean(error.message)}", error.code
         ) from error
-
-
-def is_loopback(host: str) -> bool:
-    """Whether *host* is this very machine."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower().rstrip(".") == "localhost"
-
-
-def _may_send_password(endpoint: Endpoint) -> bool:
-    """Whether the connection may go on in clear: nothing secret is sent, or it stays on this machine."""
-    return endpoint.username is None or is_loopback(endpoint.address)
 
 
 def _verifies(endpoint: Endpoint) -> bool:

@@ -41,6 +41,7 @@ class Office:
         to = dict(enumerate(recipients or ("ann@example.org",)))
         message = Claimed(
             message_id="m",
+            domain_id=1,
             envelope_from="shop@example.com",
             captured=False,
             size=len(source),

@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
 from flask import Flask
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 
 from smtpd.delivery.routes import NO_RELAY
 from smtpd.delivery.transports.connect import Timeouts
+from tests.support.factories import make_domain
 from tests.support.queue import (
     SOURCE,
     attempts,
@@ -24,8 +26,9 @@ from tests.support.queue import (
 )
 from tests.support.smtp_sink import SmtpSink
 from webapp import gateway_of
-from webapp.core.models import Delivery, Message, MessageSource, Preference, utcnow
-from webapp.core.services import domains, suppressions
+from webapp.core.models import Delivery, DomainRelay, Message, MessageSource, Preference, utcnow
+from webapp.core.rules.relay import RelayTarget
+from webapp.core.services import domains, relays, suppressions
 from webapp.core.services.audit import COMMAND_LINE
 from webapp.core.services.gateway import Gateway
 
@@ -257,3 +260,24 @@ def test_capture_shows_mail_to_suppressed_addresses_too(relaying: MakeGateway) -
     with delivering(gateway):
         until(lambda: settled(gateway))
     assert statuses(gateway, message_id) == ["captured"]
+
+
+@pytest.mark.parametrize("mode", ["relay", "mx", "capture"])
+def test_a_domain_with_a_relay_of_its_own_uses_it_unless_nothing_leaves(
+    relaying: MakeGateway, sink: SmtpSink, mode: str
+) -> None:
+    gateway = relaying(delivery=mode)
+    with SmtpSink() as own:
+        with gateway.database.session() as session:
+            domain = domains.add(session, COMMAND_LINE, "example.com", vouch=True)
+            target = RelayTarget.parse(f"smtp://127.0.0.1:{own.port}")
+            relays.set_relay(session, gateway.vault, COMMAND_LINE, domain, target)
+        make_domain(gateway, "example.net")
+        enqueue(gateway)
+        with delivering(gateway):
+            until(lambda: settled(gateway))
+
+    assert len(own.messages) == (mode != "capture")
+    assert sink.connections == 0
+    with gateway.database.session() as session:
+        assert "127.0.0.1" not in session.scalars(select(DomainRelay.url)).one()

@@ -18,7 +18,7 @@ from webapp.core.services import tasks
 from webapp.db import db
 
 #: Kind to the page's heading.
-HEADINGS: dict[str, str] = {}
+HEADINGS = {"relay_test": "Relay test"}
 
 
 class TaskView(PanelView, BaseView):

@@ -13,6 +13,7 @@ from webapp.core.models.event import Event
 from webapp.core.models.hook import Hook, HookAttempt, HookDelivery
 from webapp.core.models.message import IdempotencyKey, Message, MessageSource
 from webapp.core.models.quota import SendCounter
+from webapp.core.models.relay import DomainRelay
 from webapp.core.models.security import AuditEntry, FailedAttempt, KnownAddress, Lock, Refusal, ReverseName
 from webapp.core.models.suppression import Suppression
 from webapp.core.models.system import Heartbeat, Preference
@@ -36,6 +37,7 @@ __all__ = [
     "DkimKey",
     "Domain",
     "DomainCheck",
+    "DomainRelay",
     "Event",
     "FailedAttempt",
     "Heartbeat",

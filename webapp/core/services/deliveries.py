@@ -41,6 +41,7 @@ class Claimed:
     """
 
     message_id: str
+    domain_id: int
     envelope_from: str
     captured: bool
     size: int
@@ -146,6 +147,7 @@ def _with_messages(session: Session, recipients: Mapping[str, Mapping[int, str]]
     rows = session.execute(
         select(
             Message.id,
+            Message.domain_id,
             Message.envelope_from,
             Message.captured,
             Message.size,

@@ -22,7 +22,7 @@ from webapp.core.rules.addresses import parse_address
 from webapp.core.rules.duration import parse_duration
 from webapp.core.rules.networks import Network, NetworkError, parse_networks
 from webapp.core.rules.relay import RelayTarget
-from webapp.core.services import audit
+from webapp.core.services import audit, relays
 from webapp.core.services.audit import SECRET, Actor
 from webapp.core.services.errors import ServiceError
 from webapp.core.services.vault import Vault
@@ -54,6 +54,7 @@ class Current:
 
     delivery: DeliveryMode
     relay: RelayTarget | None
+    domain_relays: Mapping[int, RelayTarget]  # by the domain's id
     lockout_failures: int
     lockout_window: timedelta
     lockout_first: timedelta
@@ -98,6 +99,7 @@ class Preferences:
         return Current(
             delivery=values.get("delivery", self._settings.delivery),
             relay=RelayTarget.parse(relay_url) if relay_url else None,
+            domain_relays=relays.all_relays(session, self._vault),
             lockout_failures=int(values.get("lockout_failures", self._settings.lockout_failures)),
             lockout_window=parse_duration(values.get("lockout_window", self._settings.lockout_window)),
             lockout_first=parse_duration(values.get("lockout_first", self._settings.lockout_first)),

@@ -8,7 +8,8 @@ as failed. One that nobody took in time fails, too: hours later it would surpris
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -26,6 +27,23 @@ TASKS_KEPT = timedelta(days=7)
 
 NOT_TAKEN = "No worker took this in time. Check that the worker runs (flask doctor says so), then try again."
 CUT_OFF = "The worker stopped in the middle of this. Try again."
+
+
+class TaskError(Exception):
+    """The task can't be done; the text is a sentence for its page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One task at work. `tell` shows a partial result on the task's page; it writes to the database."""
+
+    id: int
+    args: Mapping[str, Any]
+    tell: Callable[[Mapping[str, Any]], None]
+
+
+#: Does a task and returns its result. Raise `TaskError`.
+Handler = Callable[[Run], Mapping[str, Any]]
 
 
 def enqueue(session: Session, kind: str, args: Mapping[str, Any], *, requested_by: str) -> int:
