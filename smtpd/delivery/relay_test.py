@@ -29,7 +29,7 @@ TELL_SECONDS = 0.3
 
 
 def relay_test_handler(gateway: Gateway) -> Handler:
-    """Does tasks with the args ``{"to": address, "domain_id": id or None}``: the domain's own relay, or that for all."""
+    """Does tasks with the args ``{"to": address, "domain_id": id}``; without an id the relay for all mail is tested."""
 
     def handle(run: Run) -> Mapping[str, Any]:
         target, sender_domain = _what(gateway, run.args["domain_id"])

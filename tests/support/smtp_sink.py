@@ -50,6 +50,7 @@ class SmtpSink:
     implicit_tls: bool = False
     most_messages: int | None = None  # on one connection; then 421
     most_octets: int | None = None  # as SIZE announces it
+    without_mechanisms: list[str] = field(default_factory=list)  # of AUTH
     port: int = 0
     host: str = "127.0.0.1"
 
@@ -130,6 +131,7 @@ class _Server(SMTP):
             authenticator=_authenticator(sink) if sink.login else None,
             auth_required=sink.login is not None,
             auth_require_tls=False,
+            auth_exclude_mechanism=sink.without_mechanisms,
             timeout=60,
             data_size_limit=sink.most_octets or 33_554_432,
         )

@@ -89,6 +89,9 @@ class Client(aiosmtplib.SMTP):
         return " ".join(words)
 
     def _heard(self, response: aiosmtplib.SMTPResponse) -> aiosmtplib.SMTPResponse:
+        """Tell what the server said; a refusal that repeats a secret goes on without it."""
+        if response.code >= 400:
+            response = aiosmtplib.SMTPResponse(response.code, self._without_secrets(response.message))
         lines = response.message.split("\n")
         for number, line in enumerate(lines, 1):
             self._hear("<", f"{response.code}{'-' if number < len(lines) else ' '}{line}")
@@ -96,9 +99,12 @@ class Client(aiosmtplib.SMTP):
 
     def _hear(self, who: Literal["<", ">", "-"], line: str) -> None:
         if self._listener:
-            for secret in self._secrets:
-                line = line.replace(secret, BLACKED_OUT)
-            self._listener(who, line)
+            self._listener(who, self._without_secrets(line))
+
+    def _without_secrets(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, BLACKED_OUT)
+        return text
 
 
 def _forms(*secrets: str) -> list[str]:

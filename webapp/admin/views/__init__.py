@@ -14,6 +14,7 @@ from .domains import DomainView
 from .locks import LockView
 from .messages import MessageView
 from .people import PeopleView
+from .relays import RelayView
 from .settings import SettingsView
 from .smtp_users import SmtpUserView
 from .suppressions import SuppressionView
@@ -39,4 +40,5 @@ def all_views() -> list[BaseView]:
         SettingsView(),
         AccountView(),
         TaskView(),
+        RelayView(),
     ]

@@ -38,6 +38,7 @@ ACTIONS = {
     "add_dkim_key": "made a DKIM key for",
     "start_dkim_key": "began to sign for",
     "retire_dkim_key": "retired a DKIM key of",
+    "test": "tested",
 }
 _OBJECTS = {
     "smtp_user": "SMTP user",

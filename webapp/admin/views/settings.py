@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from webapp.admin.base import PanelView
 from webapp.admin.forms import PanelForm, show_error
-from webapp.admin.sessions import actor
+from webapp.admin.sessions import actor, current_admin
 from webapp.app import gateway_of
 from webapp.certificate import read_certificate
 from webapp.core.models import Domain
@@ -26,8 +26,9 @@ from webapp.core.services.preferences import Current
 from webapp.db import db
 from webapp.settings import Settings
 
+from .relay_form import SECURITIES
 from .request_limits import RequestLimitsForm
-from .settings_forms import SECURITIES, DeliveryForm, LockoutForm, NotificationsForm
+from .settings_forms import DeliveryForm, LockoutForm, NotificationsForm
 
 
 class SettingsView(PanelView, BaseView):
@@ -134,6 +135,8 @@ class SettingsView(PanelView, BaseView):
             },
             securities=SECURITIES,
             fixed={name: gateway_of().preferences.is_fixed(name) for name in ("delivery", "relay_url")},
+            domain_relays=[(one, current.domain_relays.get(one.id)) for one in domains.live(db.session())],
+            email=current_admin().email,
             refused=[domain for domain in domains.live(db.session()) if not domain.may_send],
             ladder=[format_duration(lock_duration(level, current.lockout_first)) for level in range(4)],
             facts=_facts(settings),

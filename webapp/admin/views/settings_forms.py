@@ -2,74 +2,37 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from ipaddress import ip_address
 from typing import Any
 
-from wtforms import IntegerField, PasswordField, RadioField, SelectChoice, SelectField, StringField, TextAreaField
+from wtforms import IntegerField, RadioField, SelectChoice, StringField, TextAreaField
 from wtforms.validators import InputRequired, NumberRange, Optional
 
 from webapp.admin.forms import PanelForm
-from webapp.core.rules.relay import RelayTarget
 from webapp.core.services.errors import ServiceError
 from webapp.core.services.preferences import Current
 
-SECURITIES = {
-    "starttls": "STARTTLS, required",
-    "tls": "SSL/TLS from the start",
-    "opportunistic": "STARTTLS where it is offered, else unencrypted",
-}
+from .relay_form import RelayForm
+
 MODES = ("capture", "relay", "mx")
-_HOST_NAME = re.compile(
-    r"(?=.{1,253}\Z)[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?)*\.?\Z"
-)
 
 
-class DeliveryForm(PanelForm):
+class DeliveryForm(RelayForm):
     """The mode and the relay. The relay's password is never shown again."""
 
     delivery = RadioField("Delivery", choices=[SelectChoice(mode) for mode in MODES], validators=[Optional()])
-    host = StringField(
-        "Host", render_kw={"placeholder": "smtp.example.org", "autocomplete": "off", "spellcheck": "false"}
-    )
-    port = IntegerField(
-        "Port",
-        [Optional(), NumberRange(1, 65535, "Give a port from 1 to 65535.")],
-        render_kw={"inputmode": "numeric", "min": 1, "max": 65535},
-    )
-    security = SelectField("Encryption", choices=[SelectChoice(*one) for one in SECURITIES.items()], default="starttls")
-    username = StringField(
-        "Username", render_kw={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "off"}
-    )
-    password = PasswordField("Password", render_kw={"autocomplete": "new-password"})
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for field in (self.host, self.port, self.security):  # a relay needs them; without one they may be empty
-            field.flags.required = True
-            field.render_kw = {**(field.render_kw or {}), "required": False}
 
     @classmethod
     def showing(cls, current: Current) -> DeliveryForm:
         """Filled in with what is in force, but for the password."""
-        relay = current.relay
-        values: dict[str, Any] = {"delivery": current.delivery, "port": 587}
-        if relay:
-            values |= {
-                "host": relay.host,
-                "port": relay.port,
-                "security": relay.security,
-                "username": relay.username or "",
-            }
-        return cls(formdata=None, data=values)
+        return cls(formdata=None, data={"delivery": current.delivery, **cls.values_of(current.relay)})
 
     def changes(self, current: Current, is_fixed: Callable[[str], bool]) -> dict[str, Any]:
         """What to store. Raise `ServiceError` naming the field."""
         found: dict[str, Any] = {}
         if not is_fixed("relay_url"):
-            target = self._target(current.relay)
+            target = self.target(current.relay)
             found["relay_url"] = target.url if target else None
         if not is_fixed("delivery") and self.delivery.data:
             relay = found.get("relay_url", current.relay)
@@ -77,31 +40,6 @@ class DeliveryForm(PanelForm):
                 raise ServiceError("Type the relay's host name: mail can't leave without one.", field="host")
             found["delivery"] = self.delivery.data
         return found
-
-    def _target(self, stored: RelayTarget | None) -> RelayTarget | None:
-        """The relay that the form describes; None for none. The stored password goes to the stored server only."""
-        host = (self.host.data or "").strip().lower().strip("[]")
-        username = (self.username.data or "").strip()
-        if not host:
-            if username or self.password.data:
-                raise ServiceError("Type the relay's host name.", field="host")
-            return None
-        if not _is_host(host):
-            raise ServiceError("This is not a host name: write it like smtp.example.org.", field="host")
-        if self.port.data is None:
-            raise ServiceError("Type the relay's port, often 587 or 465.", field="port")
-        password = self.password.data or None
-        if password and not username:
-            raise ServiceError("Type the username that goes with the password.", field="username")
-        if username and not password:
-            same = stored and (stored.host, stored.port, stored.username) == (host, self.port.data, username)
-            password = stored.password if stored and same else None
-            if password is None:
-                raise ServiceError(
-                    "Type the password: it is not kept when the host, the port or the username changes.",
-                    field="password",
-                )
-        return RelayTarget(host, self.port.data, self.security.data, username or None, password if username else None)
 
 
 class LockoutForm(PanelForm):
@@ -180,11 +118,3 @@ def short(duration: timedelta) -> str:
         if seconds >= size and seconds % size == 0:
             return f"{seconds // size}{unit}"
     return f"{seconds}s"
-
-
-def _is_host(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return bool(_HOST_NAME.match(text))
-    return True

@@ -6,11 +6,12 @@ import secrets
 from collections.abc import Sequence
 from datetime import timedelta
 
+from sqlalchemy import delete as delete_from
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from webapp.core.models import CredentialRow, Domain, utcnow
+from webapp.core.models import CredentialRow, Domain, DomainRelay, utcnow
 from webapp.core.rules.addresses import AddressError, domain_name
 from webapp.core.services import audit, hooks
 from webapp.core.services.audit import Actor
@@ -98,5 +99,6 @@ def delete(session: Session, actor: Actor, domain: Domain) -> None:
         shown = ", ".join(names) + (f" and {len(rows) - 10} more" if len(rows) > 10 else "")
         raise ServiceError(f"{domain.name} still has credentials: {shown}. Delete them first.")
     hooks.delete_all(session, actor, domain)
+    session.execute(delete_from(DomainRelay).where(DomainRelay.domain_id == domain.id))  # its password, too
     domain.deleted_at = utcnow()
     audit.record(session, actor, "delete", domain)
