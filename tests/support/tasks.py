@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from webapp.core.services.gateway import Gateway
-from webapp.task_job import Handler, tasks_job
+from webapp.core.services.tasks import Handler
+from webapp.task_job import tasks_job
 
 
 @contextmanager

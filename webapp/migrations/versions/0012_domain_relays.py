@@ -1,13 +1,13 @@
 """Relays of single domains.
 
-Revision: 0010, of 2026-11-25
+Revision: 0012, of 2026-11-25
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0010"
-down_revision = "0009"
+revision = "0012"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 
