@@ -28,10 +28,11 @@ class ZapierError(Exception):
 
     def __init__(self, name: str, message: str) -> None:
         self.name = name
+        message = message.partition("\nWhat happened")[0]  # the core adds its log
         try:
             said = json.loads(message)
         except ValueError:
-            said = {"message": message.partition("\nWhat happened")[0]}  # the core adds its log
+            said = {"message": message}
         self.said: dict[str, Any] = said
         super().__init__(name, said["message"])
 
@@ -105,7 +106,7 @@ def serving(app: Flask) -> Iterator[str]:
 @pytest.fixture
 def live(make_app: Callable[..., Flask]) -> Iterator[Live]:
     """A live server that may fetch from, and post to, this machine."""
-    app = make_app(allow_private_webhooks=True)
+    app = make_app(allow_private_webhooks=True, retry_first="0.05s")
     app.register_blueprint(create_api(gateway_of(app)))
     with serving(app) as url:
         yield Live(app, url)

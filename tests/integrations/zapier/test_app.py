@@ -104,12 +104,12 @@ def test_what_is_wrong_is_said_in_a_sentence(core: Core, live: Live, monkeypatch
     assert refused(core, SEND, authData=live.auth | {"api_key": "x"}, inputData=MAIL).name == "ExpiredAuthError"
 
     def busy(*_: object) -> None:
-        raise Refused(Reason.QUOTA, retry_after=7)
+        raise Refused(Reason.TOO_MANY_CONNECTIONS, retry_after=7)
 
     monkeypatch.setattr(live.gateway, "submit", busy)
     throttled = refused(core, SEND, authData=live.auth, inputData=MAIL)
     assert (throttled.name, throttled.said["delay"]) == ("ThrottledError", 7)
-    assert "limit" in throttled.said["message"]
+    assert "Too many" in throttled.said["message"]
 
     def gone(*_: object) -> None:
         raise Refused(Reason.STORAGE)
