@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import select
@@ -37,15 +38,19 @@ class Blocklists:
 
     def rules(self) -> Rules:
         """The rules in force, at most `FRESH_SECONDS` old; without a database the last known ones."""
-        with self._lock:
-            if time.monotonic() - self._read_at > FRESH_SECONDS:
-                try:
-                    with self._database.session() as session:
-                        self._known = self.read(session)
-                except UNAVAILABLE:
-                    pass
-                self._read_at = time.monotonic()
-            return self._known
+        # Who comes while another reads gets the last known ones at once.
+        if self._lock.acquire(blocking=self._read_at == float("-inf")):
+            try:
+                self._refresh()
+            finally:
+                self._lock.release()
+        return self._known
+
+    def _refresh(self) -> None:
+        if time.monotonic() - self._read_at > FRESH_SECONDS:
+            with suppress(*UNAVAILABLE), self._database.session() as session:
+                self._known = self.read(session)
+            self._read_at = time.monotonic()
 
     def read(self, session: Session) -> Rules:
         """The rules in force, read now. The start value fills an empty list the first time."""
