@@ -98,6 +98,7 @@ def test_people_and_their_links(flask: Flask) -> None:
 
 def test_a_domain_is_verified_by_its_record(tmp_path: Path) -> None:
     with DnsServer() as dns:
+        dns.records["mail.postlatch.test", "A"] = ["192.0.2.25"]
         flask = Flask(tmp_path, dns=f"127.0.0.1:{dns.port}")
         flask("db", "upgrade")
         flask.json("domain", "add", "example.com")

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from tests.admin.conftest import Browser
 from tests.support.factories import make_api_key, make_domain, make_smtp_user
 from webapp import gateway_of
-from webapp.core.models import Domain
+from webapp.core.models import DkimKey, Domain
 
 
 def domain(browser: Browser, name: str) -> Domain:
@@ -85,3 +85,50 @@ def test_one_with_live_credentials_stays_and_the_message_lists_them(owner: Brows
     assert answer.headers["Location"] == "/admin/domains/"  # the chosen domain is gone
     assert domain(owner, "example.com").deleted_at
     assert "example.com was deleted" in owner.get("/admin/domains/").get_data(as_text=True)
+
+
+def keys(browser: Browser) -> list[DkimKey]:
+    with gateway_of(browser.app).database.session() as session:
+        return list(session.scalars(select(DkimKey).order_by(DkimKey.id)))
+
+
+def test_keys_are_added_used_replaced_and_retired(owner: Browser) -> None:
+    owner.get("/admin/domains/new/")
+    owner.post("/admin/domains/new/", {"name": "example.com"})
+    (rsa,) = keys(owner)
+    page = "/admin/domains/1/"
+    assert rsa.selector in owner.get(page).get_data(as_text=True)
+    owner.post(f"{page}keys/use", {"key": str(rsa.id)})
+    owner.post(f"{page}keys/new", {"algorithm": "ed25519"})
+    assert [(key.algorithm, key.signs) for key in keys(owner)] == [("rsa", True), ("ed25519", False)]
+    owner.post(f"{page}keys/new", {"algorithm": "ed25519"})
+    assert "waits for its record already" in owner.get(page).get_data(as_text=True)
+    owner.post(f"{page}keys/retire", {"key": str(rsa.id)})
+    assert "This key signs the domain" in owner.get(page).get_data(as_text=True)
+    ed25519 = keys(owner)[1].id
+    owner.post(f"{page}keys/use", {"key": str(ed25519)})
+    owner.post(f"{page}keys/retire", {"key": str(ed25519)})
+    assert keys(owner)[1].replaced_at
+    assert "Leave its record there until" in owner.get(page).get_data(as_text=True)
+    owner.post(f"{page}keys/retire", {"key": str(ed25519)})
+    assert keys(owner)[1].retired_at
+    assert keys(owner)[1].selector not in owner.get(page).get_data(as_text=True).partition("was")[2]
+    assert owner.post(f"{page}keys/retire", {"key": str(ed25519)}).status_code == 404
+    owner.post(f"{page}keys/new", {"algorithm": "dsa"})
+    assert "Choose RSA or Ed25519" in owner.get(page).get_data(as_text=True)
+
+
+def test_no_private_key_is_shown_or_logged_or_stored_in_the_clear(owner: Browser) -> None:
+    owner.get("/admin/domains/new/")
+    owner.post("/admin/domains/new/", {"name": "example.com"})
+    assert "PRIVATE" not in keys(owner)[0].private_key
+    assert keys(owner)[0].private_key not in owner.get("/admin/domains/1/").get_data(as_text=True)
+
+
+def test_a_viewer_sees_the_records_and_no_button(logged_in: Callable[[str], Browser]) -> None:
+    viewer = logged_in("viewer")
+    make_domain(gateway_of(viewer.app))
+    page = viewer.get("/admin/domains/1/").get_data(as_text=True)
+    assert "_postlatch.example.com" in page
+    assert page.count("<form") == 1, "only the one to log out"
+    assert viewer.get("/admin/domains/2/").status_code == 404

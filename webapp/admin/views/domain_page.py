@@ -73,7 +73,7 @@ class DomainPageMixin:
         domain, key = self._key_or_404(domain_id)
         return self.change(
             lambda: dkim.retire(db.session(), actor(), domain, key),
-            f"{key.selector} is retired. You can delete its record from the DNS.",
+            f"{key.selector} signs no more mail." if key.signs else f"You can delete the record of {key.selector} now.",
         )
 
     def ask_for_check(self, domain: Domain) -> int:

@@ -126,13 +126,18 @@ def judge_spf(
     """
     records = [text for text in texts if spf.is_spf(text)]
     mechanism = f"a:{server}" if server else ""
+    nameless: list[str] = []
+    if server and not addresses:
+        nameless = [f"This server's name, {server}, has no address in the DNS: give it one, or set POSTLATCH_HOSTNAME."]
     if not records:
-        return Found("missing", value=spf.with_mechanism(None, mechanism) if mechanism else "")
+        return Found(
+            "missing", problems=tuple(nameless), value=spf.with_mechanism(None, mechanism) if mechanism else ""
+        )
     if len(records) > 1:
         problem = "There is more than one SPF record, so receivers use none: put what they say into one."
         return Found("differs", tuple(records), (problem,))
     read = spf.read(records[0], domain, lookup)
-    problems = list(read.problems)
+    problems = [*read.problems, *nameless]
     value = records[0]
     if server and not read.covers(server, addresses):
         problems.append(f"This server is not in it: {mechanism} is missing.")

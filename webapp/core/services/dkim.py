@@ -83,11 +83,17 @@ def activate(session: Session, actor: Actor, domain: Domain, key: DkimKey) -> No
 
 
 def retire(session: Session, actor: Actor, domain: Domain, key: DkimKey) -> None:
-    """Let go of *key*: it signs no more, and its record may be deleted. Raise `ServiceError` for the last RSA key."""
-    if key.algorithm == "rsa" and key.replaced_at is None and key.signs_since is not None:
+    """Let go of *key*: one that signs stops, and its record is wanted for `KEPT` more; another's no longer.
+
+    Raise `ServiceError` for the RSA key that signs: mail would have no signature that everybody understands.
+    """
+    if key.signs and key.algorithm == "rsa":
         raise ServiceError("This key signs the domain's mail. Make a new one first: it takes over once it is found.")
-    key.retired_at = utcnow()
-    key.replaced_at = key.replaced_at or key.retired_at
+    if key.signs:
+        key.replaced_at = utcnow()
+    else:
+        key.retired_at = utcnow()
+        key.replaced_at = key.replaced_at or key.retired_at
     audit.record(session, actor, "retire_dkim_key", domain, selector=key.selector)
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from webapp.core.models import DkimKey, Domain, DomainCheck, utcnow
 from webapp.core.rules import domain_records as rules
 from webapp.core.rules.domain_records import Found, Light, Wanted
+from webapp.core.rules.refusals import printable
 from webapp.core.rules.spf import Lookup
 from webapp.core.services import alerts, dkim, domains
 from webapp.core.services.audit import Actor
@@ -30,6 +31,9 @@ from webapp.net.resolver import LookupFailed
 EVERY = timedelta(hours=1)
 #: The worker, in the audit log.
 WORKER = Actor("hourly check")
+
+#: What is kept of the texts at one name.
+_MOST_TEXTS, _LONGEST = 10, 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,7 @@ def check(gateway: Gateway, domain_id: int, actor: Actor) -> None:
     failure: LookupFailed | None = None
     for one in wanted:
         try:
-            found[one.key] = _look(one, domain.name, server, lookup)
+            found[one.key] = _short(_look(one, domain.name, server, lookup))
         except LookupFailed as error:
             failure = error
             if one.key == "ownership":
@@ -134,11 +138,11 @@ def _wanted(session: Session, domain: Domain, server: str | None) -> list[Wanted
     mechanism = f"v=spf1 a:{server} ~all" if server else ""
     records.append(Wanted("spf", "SPF", domain.name, mechanism))
     keys = dkim.published(session, domain.id)
-    signing = {key.algorithm for key in keys if key.signs}
+    signing = any(key.signs for key in keys)
     for key in keys:
         name, value = dkim.record(key, domain.name)
         # One that waits while another signs is no fault, nor is one that has been replaced.
-        counts = key.signs or (key.signs_since is None and key.algorithm not in signing)
+        counts = key.signs or (key.signs_since is None and not signing)
         records.append(Wanted(f"dkim:{key.selector}", "DKIM", name, value, counts))
     return [*records, Wanted("dmarc", "DMARC", f"_dmarc.{domain.name}", rules.DMARC_VALUE)]
 
@@ -160,6 +164,11 @@ def _look(wanted: Wanted, domain: str, server: str | None, lookup: Lookup) -> Fo
         case _:
             addresses = _addresses(server, lookup) if server else []
             return rules.judge_spf(domain, texts, server=server, addresses=addresses, lookup=lookup)
+
+
+def _short(found: Found) -> Found:
+    """Without what a stranger's DNS server could fill pages with."""
+    return replace(found, texts=tuple(printable(text, _LONGEST) for text in found.texts[:_MOST_TEXTS]))
 
 
 def _dmarc_parent(domain: str, lookup: Lookup) -> str:
