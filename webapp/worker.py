@@ -71,7 +71,7 @@ def housekeeping_job(gateway: Gateway) -> Job:
 
     def batch() -> int:
         with gateway.database.session() as session:
-            return purge(session, utcnow())
+            return purge(session, utcnow(), refusals_kept=gateway.preferences.current().logs_kept)
 
     async def run(stop: asyncio.Event) -> None:
         while not stop.is_set():

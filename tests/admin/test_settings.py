@@ -191,6 +191,7 @@ def test_lockout_settings(owner: Browser, gateway: Gateway) -> None:
         "lockout_failures": "5",
         "lockout_window": "1h",
         "lockout_first": "90s",
+        "logs_kept_days": "30",
         "never_lock": "192.0.2.1\n10.0.0.0/8",
     }
     page = save(owner, "lockout", **values)
@@ -198,6 +199,7 @@ def test_lockout_settings(owner: Browser, gateway: Gateway) -> None:
     current = stored(gateway)
     assert (current.lockout_failures, current.lockout_window) == (5, timedelta(hours=1))
     assert current.lockout_first == timedelta(seconds=90)
+    assert current.logs_kept == timedelta(days=30)
     assert [str(network) for network in current.never_lock] == ["192.0.2.1/32", "10.0.0.0/8"]
     assert "1 minute 30 seconds, then 9 minutes, then 36 minutes" in page
     assert 'value="1h"' in page
@@ -214,6 +216,8 @@ def test_lockout_settings(owner: Browser, gateway: Gateway) -> None:
         ({"lockout_failures": ""}, "Type a number."),
         ({"lockout_window": "soon"}, "Must be a duration"),
         ({"lockout_first": "-5m"}, "Must be a duration"),
+        ({"logs_kept_days": "0"}, "from 1 to 3650"),
+        ({"logs_kept_days": ""}, "Type a number of days"),
         ({"lockout_first": "99999999d"}, "Must be a duration"),
     ],
 )
@@ -221,7 +225,13 @@ def test_wrong_lockout_settings_are_named(
     owner: Browser, gateway: Gateway, values: dict[str, str], problem: str
 ) -> None:
     before = stored(gateway)
-    good = {"lockout_failures": "7", "lockout_window": "15m", "lockout_first": "5m", "never_lock": ""}
+    good = {
+        "lockout_failures": "7",
+        "lockout_window": "15m",
+        "lockout_first": "5m",
+        "never_lock": "",
+        "logs_kept_days": "90",
+    }
     assert problem in save(owner, "lockout", **good | values)
     assert stored(gateway) == before, "all or nothing"
 

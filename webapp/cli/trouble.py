@@ -55,7 +55,7 @@ def explain_refusal(reference_or_ip: str) -> Answer:
         if found is None:
             raise ServiceError("Give the reference from the error, such as ABCDEFGHJK, or an IP address.")
         if found.ip is None:
-            raise ServiceError(f"Nothing is known of {reference_or_ip}: it is mistyped, or over 90 days old.")
+            raise ServiceError(f"Nothing is known of {reference_or_ip}: it is mistyped, or no longer kept.")
         held = [_told(lock) for lock in found.locks]
         refusals = [_explained(refusal) for refusal in ([found.refusal] if found.refusal else found.recent)]
     lines = [line for one in refusals for line in _lines(one)]

@@ -62,3 +62,26 @@ def test_a_batch_deletes_no_more_than_it_may(gateway: Gateway) -> None:
             session.add(Refusal(reference=f"REF{number}", at=old, **refusal))
 
     assert purge_all(gateway, batch=10) == [10, 10, 5, 0]
+
+
+def test_a_flood_of_refusals_does_not_fill_the_disk(gateway: Gateway) -> None:
+    now = utcnow()
+    with gateway.database.session() as session:
+        for number in range(30):
+            refusal = {"door": "smtp", "ip": "192.0.2.1", "code": "x", "cause": "x", "text": "", "trace": {}}
+            session.add(Refusal(reference=f"REF{number:02}", at=now - timedelta(minutes=number), **refusal))
+
+    with gateway.database.session() as session:
+        assert [purge(session, now, batch=10, most_refusals=12) for _ in range(3)] == [10, 8, 0]
+        assert sorted(session.scalars(select(Refusal.reference)))[-1] == "REF11"
+
+
+def test_refusals_are_kept_as_long_as_an_owner_says(gateway: Gateway) -> None:
+    now = utcnow()
+    with gateway.database.session() as session:
+        for days in (1, 3):
+            refusal = {"door": "smtp", "ip": "192.0.2.1", "code": "x", "cause": "x", "text": "", "trace": {}}
+            session.add(Refusal(reference=f"REF{days}", at=now - timedelta(days=days), **refusal))
+        session.flush()
+        assert purge(session, now, refusals_kept=timedelta(days=2)) == 1
+        assert session.scalars(select(Refusal.reference)).all() == ["REF1"]

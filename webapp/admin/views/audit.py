@@ -61,6 +61,7 @@ _SETTINGS = {
     "lockout_window": "time within which failures count",
     "lockout_first": "length of the first lock",
     "never_lock": "addresses that are never locked",
+    "logs_kept_days": "days for which failed attempts are kept",
     "blocklist_exempt": "addresses that no blocklist refuses",
     "requests_per_key": "requests a minute with one key",
     "requests_per_address": "requests a minute from one address",

@@ -67,6 +67,12 @@ class LockoutForm(PanelForm):
         "Guessing from there is never stopped, so keep it short.",
         render_kw={"rows": 4, "spellcheck": "false", "placeholder": "192.0.2.10"},
     )
+    logs_kept_days = IntegerField(
+        "Keep failed attempts for",
+        [InputRequired("Type a number of days."), NumberRange(1, 3650, "Give a number of days from 1 to 3650.")],
+        description="And all other refusals. Afterwards they are deleted, and their references can't be explained.",
+        render_kw={"inputmode": "numeric", "min": 1, "max": 3650},
+    )
 
     @classmethod
     def showing(cls, current: Current) -> LockoutForm:
@@ -78,12 +84,13 @@ class LockoutForm(PanelForm):
                 "lockout_window": short(current.lockout_window),
                 "lockout_first": short(current.lockout_first),
                 "never_lock": "\n".join(map(str, current.never_lock)),
+                "logs_kept_days": current.logs_kept.days,
             },
         )
 
     def changes(self) -> dict[str, Any]:
         """What to store."""
-        names = ("lockout_failures", "lockout_window", "lockout_first", "never_lock")
+        names = ("lockout_failures", "lockout_window", "lockout_first", "never_lock", "logs_kept_days")
         return {name: self[name].data if self[name].data is not None else "" for name in names}
 
 

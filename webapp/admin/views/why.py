@@ -6,11 +6,11 @@ from flask import request
 from flask_admin import BaseView, expose
 
 from webapp.admin.base import PanelView, may
+from webapp.app import gateway_of
 from webapp.core.models import utcnow
 from webapp.core.rules.blocklists import site_of
 from webapp.core.rules.explanations import explain
 from webapp.core.services import locks
-from webapp.core.services.housekeeping import LOGS_KEPT
 from webapp.core.services.why import recent, why
 from webapp.db import db
 
@@ -41,7 +41,7 @@ class WhyView(PanelView, BaseView):
             answer=why(session, question, now) if question else None,
             latest=[] if question else recent(session),
             in_force=locks.in_force(session, now, limit=5),
-            days_kept=LOGS_KEPT.days,
+            days_kept=gateway_of().preferences.current().logs_kept.days,
             explain=explain,
             blocklist_site=site_of,
             may_exempt=may("owner"),

@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from webapp.core.models import Admin, AdminSession, OneTimeLink, utcnow
 from webapp.core.rules.addresses import AddressError, parse_address
 from webapp.core.rules.passwords import password_problems
-from webapp.core.services import audit
+from webapp.core.rules.submission import Peer
+from webapp.core.services import audit, locks
 from webapp.core.services.audit import SECRET, Actor
 from webapp.core.services.errors import ServiceError
 from webapp.core.services.hashing import hash_password
@@ -130,6 +131,7 @@ def use_link(session: Session, link: OneTimeLink, *, password: str, email: str |
         admin = session.get_one(Admin, link.admin_id)
         set_password(session, Actor(admin.email, ip), admin, password)
     session.delete(link)
+    locks.succeed(session, locks.Attempt("admin", admin.email, Peer("panel", ip)), admin.id, utcnow())
     return admin
 
 

@@ -21,6 +21,7 @@ from webapp.core.models import (
     Lock,
     OneTimeLink,
     Refusal,
+    ReverseName,
     Task,
 )
 from webapp.core.rules.identifiers import first_event_id
@@ -29,17 +30,29 @@ from webapp.core.services.acceptance import IDEMPOTENCY_KEPT
 from webapp.core.services.events import EVENTS_KEPT
 from webapp.core.services.tasks import TASKS_KEPT
 
-#: How long refusals, failed attempts among them, are kept.
+#: How long other logs than the refusals are kept.
 LOGS_KEPT = timedelta(days=90)
+#: Refusals beyond so many go before their time, the oldest first: a flood of guesses must not fill the disk.
+MOST_REFUSALS = 500_000
 #: Rows that one transaction deletes at most.
 BATCH = 500
 
 _Key = tuple[InstrumentedAttribute[Any], ...]
 
 
-def purge(session: Session, now: datetime, *, batch: int = BATCH) -> int:
+def purge(
+    session: Session,
+    now: datetime,
+    *,
+    batch: int = BATCH,
+    refusals_kept: timedelta = LOGS_KEPT,
+    most_refusals: int = MOST_REFUSALS,
+) -> int:
     """Delete at most *batch* rows that are past their time. Return how many; 0 when nothing is left to do."""
-    for key, expired in _expired(now):
+    # Read before anything is locked for writing: it leafs through as many rows as may stay.
+    surplus = session.scalar(select(Refusal.at).order_by(Refusal.at.desc()).offset(most_refusals).limit(1))
+    oldest_refusal = max(now - refusals_kept, surplus or now - refusals_kept)
+    for key, expired in _expired(now, oldest_refusal):
         oldest = select(*key).where(expired).limit(batch)
         gone = len(session.execute(delete(key[0].class_).where(tuple_(*key).in_(oldest)).returning(*key)).all())
         if gone:
@@ -47,14 +60,14 @@ def purge(session: Session, now: datetime, *, batch: int = BATCH) -> int:
     return 0
 
 
-def _expired(now: datetime) -> tuple[tuple[_Key, ColumnElement[bool]], ...]:
+def _expired(now: datetime, oldest_refusal: datetime) -> tuple[tuple[_Key, ColumnElement[bool]], ...]:
     """Each table's primary key, and which of its rows are past their time."""
     return (
         ((IdempotencyKey.credential_id, IdempotencyKey.key), IdempotencyKey.created_at <= now - IDEMPOTENCY_KEPT),
         ((OneTimeLink.token_digest,), OneTimeLink.expires_at <= now),
         ((AdminSession.token_digest,), AdminSession.expires_at <= now),
         ((Alert.id,), Alert.last_at <= now - LOGS_KEPT),
-        ((Refusal.reference,), Refusal.at <= now - LOGS_KEPT),
+        ((Refusal.reference,), Refusal.at <= oldest_refusal),
         ((FailedAttempt.id,), FailedAttempt.at <= now - LOGS_KEPT),
         ((Lock.id,), Lock.locked_until <= now - FORGIVEN_AFTER),
         (
@@ -66,5 +79,6 @@ def _expired(now: datetime) -> tuple[tuple[_Key, ColumnElement[bool]], ...]:
         ((HookDelivery.id,), HookDelivery.event_id.is_(None) & (HookDelivery.created_at <= now - EVENTS_KEPT)),
         ((HookDelivery.id,), HookDelivery.hook_id.in_(select(Hook.id).where(Hook.deleted_at <= now))),
         ((Hook.id,), Hook.deleted_at <= now),
+        ((ReverseName.ip,), ReverseName.wanted_at <= now - LOGS_KEPT),
         ((BlocklistHit.id,), BlocklistHit.last_at <= now - LOGS_KEPT),
     )

@@ -29,6 +29,8 @@ from webapp.core.services.vault import Vault
 from webapp.settings import DeliveryMode, Settings
 
 FRESH_SECONDS = 2.0
+#: How long refusals, failed attempts among them, are kept unless an owner says otherwise.
+LOGS_KEPT_DAYS = 90
 #: Requests a minute at the HTTP door; the most that can be set.
 _RATES, MOST_REQUESTS = ("requests_per_key", "requests_per_address"), 1_000_000
 #: The names that can be stored.
@@ -39,6 +41,7 @@ NAMES = (
     "lockout_window",
     "lockout_first",
     "never_lock",
+    "logs_kept_days",
     "blocklist_exempt",
     "alerts_sender",
     *_RATES,
@@ -59,6 +62,7 @@ class Current:
     lockout_window: timedelta
     lockout_first: timedelta
     never_lock: tuple[Network, ...]
+    logs_kept: timedelta
     blocklist_exempt: tuple[Network, ...]
     alerts_sender: str | None
     requests_per_key: int | None = None
@@ -104,6 +108,7 @@ class Preferences:
             lockout_window=parse_duration(values.get("lockout_window", self._settings.lockout_window)),
             lockout_first=parse_duration(values.get("lockout_first", self._settings.lockout_first)),
             never_lock=parse_networks("\n".join(values.get("never_lock", []))),
+            logs_kept=timedelta(days=int(values.get("logs_kept_days", LOGS_KEPT_DAYS))),
             alerts_sender=values.get("alerts_sender"),
             **{name: values.get(name) for name in _RATES},
             blocklist_exempt=parse_networks("\n".join(values.get("blocklist_exempt", []))),
@@ -140,6 +145,8 @@ def _clean(name: str, value: Any) -> Any:  # noqa: PLR0911 - one a name
             case "relay_url":
                 return RelayTarget.parse(value).url if value else None
             case "lockout_failures" if str(value).isdigit() and 1 <= int(value) <= 1000:
+                return int(value)
+            case "logs_kept_days" if str(value).isdigit() and 1 <= int(value) <= 3650:
                 return int(value)
             case "lockout_window" | "lockout_first":
                 return f"{round(parse_duration(value).total_seconds())}s"
