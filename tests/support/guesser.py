@@ -41,7 +41,8 @@ class Guesser:
                 client.ehlo()
                 for command in before:
                     client.docmd(command)
-                client.login(username, password, initial_response_ok=True)
+                client.user, client.password = username, password
+                client.auth("PLAIN", client.auth_plain)  # `login` would try LOGIN, too: two attempts
                 return 235
         except (smtplib.SMTPConnectError, smtplib.SMTPAuthenticationError) as error:
             self.said = str(error.smtp_error)
