@@ -19,6 +19,7 @@ from .settings import SettingsView
 from .smtp_users import SmtpUserView
 from .suppressions import SuppressionView
 from .tasks import TaskView
+from .webhooks import WebhookView
 from .why import WhyView
 
 
@@ -33,6 +34,7 @@ def all_views() -> list[BaseView]:
         ApiKeyView(),
         AttemptView(),
         LockView(),
+        WebhookView(),
         WhyView(),
         BlocklistView(),
         PeopleView(),

@@ -16,9 +16,9 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from webapp.core.models import CredentialRow, Domain, Hook, HookDelivery, utcnow
-from webapp.core.models.hook import ACTIVE, FAILED, PAUSED, WAITING
+from webapp.core.models.hook import ACTIVE, FAILED, PAUSED, REMOVED, WAITING
 from webapp.core.rules.events import EventName
-from webapp.core.services import audit
+from webapp.core.services import alerts, audit
 from webapp.core.services.audit import SECRET, Actor
 from webapp.core.services.errors import ServiceError
 from webapp.core.services.vault import Vault
@@ -170,6 +170,7 @@ def resume(session: Session, actor: Actor, hook: Hook) -> None:
             .values(due_at=now)
         )
         audit.record(session, actor, "resume", hook)
+        _ring(session, now)
 
 
 def rotate(session: Session, actor: Actor, vault: Vault, hook: Hook, *, grace: timedelta) -> str:
@@ -187,6 +188,7 @@ def delete(session: Session, actor: Actor, hook: Hook) -> None:
     hook.secret = ""
     hook.old_secret = hook.old_secret_until = None
     audit.record(session, actor, "delete", hook)
+    _ring(session, hook.deleted_at)
 
 
 def delete_all(session: Session, actor: Actor, domain: Domain) -> None:
@@ -202,6 +204,7 @@ def stop(session: Session, hook_ids: Collection[int], *, state: str, reason: str
         .where(Hook.id.in_(hook_ids), Hook.state == ACTIVE)
         .values(state=state, state_since=now, state_reason=reason, troubled=True)
     )
+    _ring(session, now)
 
 
 def try_by_hand(session: Session, actor: Actor, delivery: HookDelivery) -> None:
@@ -232,6 +235,16 @@ def give_up_waiting(session: Session, hook_id: int) -> None:
 def host_of(hook: Hook) -> str:
     """The target's host: its whole address is a key to somebody's mailbox of events, and stays out of logs."""
     return urlsplit(hook.target_url).hostname or ""
+
+
+def _ring(session: Session, now: datetime) -> None:
+    """Bring the bell up to date: it rings for the hooks that stopped without anybody wanting it."""
+    stopped = troubled(session)
+    for hook in stopped:
+        said = "is told no more" if hook.state == REMOVED else "is paused"
+        text = f"The webhook {hook.name} of {hook.domain.name} {said}, because {hook.state_reason}"
+        alerts.holds(session, "webhook", str(hook.id), text, now, domain_id=hook.domain_id)
+    alerts.ended(session, "webhook", now, still=[str(hook.id) for hook in stopped])
 
 
 def _new_secret() -> str:
