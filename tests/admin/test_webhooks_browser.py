@@ -30,7 +30,7 @@ def test_a_webhook_breaks_and_is_mended(make_panel: Callable[..., Flask], open_p
     with HookReceiver() as receiver, dispatching(gateway):
         page = visit.goto("/admin/webhooks/")
         visit.shot("webhooks-empty")
-        page.click("text=Add webhook")
+        page.click("a:has-text('Add webhook') >> nth=0")
         page.fill("[name=name]", "Orders to Zapier")
         page.fill("[name=target_url]", receiver.url)
         assert not page.is_visible("[name=events]")
@@ -42,7 +42,7 @@ def test_a_webhook_breaks_and_is_mended(make_panel: Callable[..., Flask], open_p
         visit.shot("webhooks-secret")
 
         page.click("text=Send a test event")
-        page.wait_for_selector("#progress td:has-text('Delivered')")
+        page.wait_for_selector("#progress td[data-label=Result]:has-text('Delivered')")
         assert receiver.received[0].verified(secret)["metadata_json"] == '{"test": "true"}'
 
         receiver.answer = 500
@@ -51,18 +51,18 @@ def test_a_webhook_breaks_and_is_mended(make_panel: Callable[..., Flask], open_p
             events.happened(session, told, utcnow())
         page.reload()
         page.wait_for_selector("text=Paused since")
-        page.wait_for_selector("#progress td:has-text('Failed')")
+        page.wait_for_selector("#progress td[data-label=Result]:has-text('Failed')")
         assert "It answered 500 Internal Server Error." in page.inner_text("#progress")
         visit.shot("webhooks-paused")
         page.click("[aria-label='Show request and answer'] >> nth=0")
         page.wait_for_selector("text=Its answer began with")
         visit.shot("webhooks-log")
-        assert "webhook-id: evt_" in page.inner_text("[role=dialog]")
-        page.click("[role=dialog] button:has-text('Done')")
+        assert "webhook-id: evt_" in page.inner_text("#modal-dialog")
+        page.click("#modal-dialog button:has-text('Done')")
 
         receiver.answer = 200
         page.click("[aria-label='Send again'] >> nth=0")
-        page.wait_for_selector("#progress tbody tr:first-child td:has-text('Delivered')")
+        page.wait_for_selector("#progress tbody tr:first-child td[data-label=Result]:has-text('Delivered')")
         assert receiver.received[-1].verified(secret)["recipient"] == "ann@example.org"
         page.click("text=Resume")
         page.wait_for_selector("#progress dd:has-text('Active')")

@@ -15,12 +15,12 @@ from webapp.net.targets import TargetGuard, TargetRefused
 FINAL, ALL, SOME = "final", "all", "some"
 #: What each event means, for people who don't run mail servers.
 EVENT_WORDS = {
-    EventName.ACCEPTED: "accepted: this server has taken the message in",
-    EventName.DELIVERED: "delivered: the recipient's server has it",
-    EventName.DEFERRED: "deferred: the other server can't take it yet, it is tried again",
-    EventName.BOUNCED: "bounced: the recipient's server refused it for good",
-    EventName.FAILED: "failed: it was given up, or never tried",
-    EventName.CREDENTIAL_LOCKED: "credential_locked: an SMTP user was locked after too many wrong passwords",
+    EventName.ACCEPTED: "Accepted: this server has taken the message in",
+    EventName.DELIVERED: "Delivered: the recipient's server has it",
+    EventName.DEFERRED: "Deferred: the other server can't take it yet; it is tried again",
+    EventName.BOUNCED: "Bounced: the recipient's server refused it for good",
+    EventName.FAILED: "Failed: it was given up, or never tried",
+    EventName.CREDENTIAL_LOCKED: "Credential locked: an SMTP user was locked after too many wrong passwords",
 }
 
 

@@ -20,6 +20,7 @@ from webapp.admin.scope import current_scope
 from webapp.admin.sessions import actor
 from webapp.app import gateway_of
 from webapp.core.models import Domain, Event, Hook, HookAttempt, HookDelivery, utcnow
+from webapp.core.models.hook import ACTIVE
 from webapp.core.rules.events import EventName
 from webapp.core.services import events, hooks
 from webapp.db import db
@@ -47,6 +48,7 @@ class WebhookView(PanelModelView):
     create_intro = "Paste the address that Zapier, Make or your program gave you. Events are posted to it from now on."
     create_template = edit_template = "panel/webhooks/form.html"
     edit_modal = False
+    create_label = create_submit = "Add webhook"
     empty_heading = "No webhook yet"
     empty_text = "Add one, and the program behind it hears at once when mail was delivered, bounced or failed."
     delete_question = "Its address is told nothing more, and its log goes."
@@ -268,7 +270,7 @@ class WebhookView(PanelModelView):
             "has_more": len(log) > LOG_SHOWN,
             "before": before,
             "now": utcnow(),
-            "busy": any(entry[0].due_at is not None for entry in log),
+            "busy": any(one.due_at and (state == ACTIVE or one.by_hand or one.lease) for one, *_ in log),
         }
 
 
