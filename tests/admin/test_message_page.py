@@ -166,7 +166,7 @@ def test_cancelling_spares_those_who_wait(person: Callable[[str], Browser], gate
     assert "Cancelled: 1 recipient will not get it." in page
     assert "Try again now" not in page
     browser.post(f"/admin/messages/{message_id}/cancel")
-    assert "Nothing of this message was waiting any more." in page_of(browser, message_id)
+    assert "Nothing of this was waiting any more." in page_of(browser, message_id)
     assert len(audited(gateway, "cancel")) == 1
 
 

@@ -28,7 +28,12 @@ ACTIONS = {
     "unvouch": "no longer vouches for",
     "unlock": "ended",
     "retry": "retried",
+    "hold": "held",
+    "release": "released",
     "cancel": "cancelled",
+    "send_again": "sent again",
+    "suppress": "suppressed",
+    "import": "imported suppressed addresses for",
     "login": "logged in",
     "logout": "logged out",
     "reset": "made a link for a new password for",
@@ -50,6 +55,7 @@ _OBJECTS = {
     "domain": "domain",
     "blocklist_zone": "blocklist",
     "message": "message",
+    "suppression": "address",
 }
 #: What people do for themselves: whom it is about is said already.
 _OWN = {"login", "logout"}
@@ -60,6 +66,7 @@ _SETTINGS = {
     "lockout_failures": "failures before a lock",
     "lockout_window": "time within which failures count",
     "lockout_first": "length of the first lock",
+    "alerts_sender": "sender of alerts by mail",
     "never_lock": "addresses that are never locked",
     "logs_kept_days": "days for which failed attempts are kept",
     "blocklist_exempt": "addresses that no blocklist refuses",

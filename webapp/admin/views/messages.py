@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from flask import flash, get_template_attribute, redirect, request
-from flask.typing import ResponseReturnValue
+from flask import get_template_attribute, request
 from flask_admin import expose
 from markupsafe import Markup
 from sqlalchemy import func, select
@@ -14,16 +12,16 @@ from sqlalchemy.orm import Query, Session, joinedload, lazyload
 
 from webapp.admin.model_view import PanelModelView
 from webapp.admin.scope import ARGUMENT, current_scope
-from webapp.admin.sessions import actor
 from webapp.app import gateway_of
-from webapp.core.models import CredentialRow, Delivery, DeliveryAttempt, Message, utcnow
+from webapp.core.models import CredentialRow, Delivery, DeliveryAttempt, Message
 from webapp.core.rules.html_view import view_html
 from webapp.core.rules.mail_view import MailView, view_mail
 from webapp.core.rules.statuses import FINAL, Status
-from webapp.core.services import audit, deliveries_control
+from webapp.core.services.deliveries_control import recipients_again
 from webapp.db import db
 
 from .message_content import MessageContentMixin
+from .message_controls import DEEDS, MessageControlsMixin
 from .message_list import (
     CredentialIs,
     Recipient,
@@ -48,8 +46,6 @@ TEXT_SHOWN = 500_000
 #: others wait longer.
 _BUSY = {Status.QUEUED, Status.DELIVERING}
 _BUSY_SECONDS, _WAITING_SECONDS = 3, 15
-_RETRYABLE = {Status.DEFERRED}
-_CANCELLABLE = {Status.HELD, Status.SCHEDULED, Status.QUEUED, Status.DEFERRED}
 _TABS = ("rendered", "text", "headers", "source")
 
 
@@ -60,7 +56,7 @@ def _cell(name: str) -> Any:
     return render
 
 
-class MessageView(MessageContentMixin, NewestFirst, PanelModelView):
+class MessageView(MessageControlsMixin, MessageContentMixin, NewestFirst, PanelModelView):
     """``/admin/messages/``"""
 
     noun, menu_icon_value = "message", "mail"
@@ -150,6 +146,7 @@ class MessageView(MessageContentMixin, NewestFirst, PanelModelView):
             mail=mail,
             tab=tab,
             tabs=_TABS,
+            again=len(recipients_again(message)) if source is not None else 0,
             html_left_out=_left_out(mail) if tab == "rendered" else 0,
             source_shown=SOURCE_SHOWN,
             text_shown=TEXT_SHOWN,
@@ -161,30 +158,6 @@ class MessageView(MessageContentMixin, NewestFirst, PanelModelView):
         """Its recipients and attempts alone: the page asks for them while something is going on."""
         message = self.message_or_404(message_id)
         return self.render("panel/messages/progress.html", message=message, **_progress(db.session(), message))
-
-    @expose("/<message_id>/retry", methods=("POST",))
-    def retry(self, message_id: str) -> ResponseReturnValue:
-        """Make what waits for its next try due at once."""
-        return self._do("retry", message_id, deliveries_control.retry_now, "Trying again now: {}.")
-
-    @expose("/<message_id>/cancel", methods=("POST",))
-    def cancel(self, message_id: str) -> ResponseReturnValue:
-        """End what still waits."""
-        return self._do("cancel", message_id, deliveries_control.cancel, "Cancelled: {} will not get it.")
-
-    def _do(
-        self, name: str, message_id: str, change: Callable[[Session, str, Any], int], told: str
-    ) -> ResponseReturnValue:
-        message, session = self.message_or_404(message_id), db.session()
-        count = change(session, message.id, utcnow())
-        if count:
-            audit.record(session, actor(), name, message, recipients=count)
-            session.commit()
-            flash(told.format("1 recipient" if count == 1 else f"{count} recipients"), "success")
-        else:
-            session.rollback()
-            flash("Nothing of this message was waiting any more.", "info")
-        return redirect(self.get_url(".message", message_id=message_id), 303)
 
 
 def _tab(mail: MailView | None) -> str:
@@ -233,7 +206,5 @@ def _progress(session: Session, message: Message) -> dict[str, Any]:
         "tries": tries,
         "most_tries": MOST_TRIES,
         "news_after": _news_after({Status(status) for status in counts}),
-        "may_retry": any(Status(status) in _RETRYABLE for status in counts),
-        "may_cancel": any(Status(status) in _CANCELLABLE for status in counts),
-        "is_final": all(Status(status) in FINAL for status in counts),
+        "deeds": {name for name, deed in DEEDS.items() if deed.on & counts.keys()},
     }
