@@ -5,11 +5,12 @@ from __future__ import annotations
 from flask import abort, redirect, request
 from flask.typing import ResponseReturnValue
 from flask_admin import expose
+from sqlalchemy import func, select
 
 from webapp.admin.base import may, needs
 from webapp.admin.sessions import actor
 from webapp.app import gateway_of
-from webapp.core.models import DkimKey, Domain, Task
+from webapp.core.models import CredentialRow, DkimKey, Domain, Task
 from webapp.core.rules.domain_records import in_pieces, in_zone
 from webapp.core.services import dkim, domain_checks, domains, tasks
 from webapp.core.services.domain_checks import Report
@@ -19,6 +20,12 @@ from webapp.db import db
 def report_of(domain: Domain) -> Report:
     """What is known of *domain*."""
     return domain_checks.report(db.session(), gateway_of(), domain)
+
+
+def credential_count(domain: Domain) -> int:
+    """How many live credentials send for *domain*."""
+    mine = (CredentialRow.domain_id == domain.id, CredentialRow.deleted_at.is_(None))
+    return db.session.scalar(select(func.count()).where(*mine)) or 0
 
 
 class DomainPageMixin:
@@ -107,6 +114,7 @@ class DomainPageMixin:
             stops_at=domain.lost_at and domain.lost_at + domains.GRACE,
             is_owner=may("owner"),
             task=self._task(domain_id),
+            lacks_credential=not credential_count(domain),
             mode=gateway_of().preferences.current().delivery,
         )
 

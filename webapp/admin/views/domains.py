@@ -7,7 +7,6 @@ from typing import Any
 from flask import flash, get_template_attribute, redirect, request
 from flask.typing import ResponseReturnValue
 from markupsafe import Markup
-from sqlalchemy import func, select
 from sqlalchemy.orm import Query
 from wtforms import BooleanField
 from wtforms.validators import InputRequired
@@ -18,11 +17,11 @@ from webapp.admin.scope import ARGUMENT
 from webapp.admin.sessions import actor
 from webapp.admin.theme.formatters import time_cell
 from webapp.app import gateway_of
-from webapp.core.models import CredentialRow, Domain
+from webapp.core.models import Domain
 from webapp.core.services import dkim, domains
 from webapp.db import db
 
-from .domain_page import DomainPageMixin, report_of
+from .domain_page import DomainPageMixin, credential_count, report_of
 from .sending_limits import LIMIT_ARGS, LIMIT_FIELDS, LIMIT_WIDGETS, look_up_usage, set_limits, usage
 
 
@@ -36,11 +35,8 @@ def _name(view: DomainView, _context: Any, domain: Domain, _column: str) -> Mark
 
 
 def _credentials(view: DomainView, _context: Any, domain: Domain, _name: str) -> Markup:
-    count = db.session.scalar(
-        select(func.count()).where(CredentialRow.domain_id == domain.id, CredentialRow.deleted_at.is_(None))
-    )
     url = view.get_url("smtp_users.index_view", domain=domain.name)
-    return get_template_attribute("panel/domains/cells.html", "credentials")(count, url)
+    return get_template_attribute("panel/domains/cells.html", "credentials")(credential_count(domain), url)
 
 
 def _sent(_view: DomainView, _context: Any, domain: Domain, _name: str) -> Markup:

@@ -69,8 +69,11 @@ def relaxed_header(field: bytes) -> bytes:
 
 
 def relaxed_body(body: bytes) -> bytes:
-    """A body canonicalised (section 3.4.4), in linear time."""
-    body = _BLANKS.sub(b" ", body).replace(b" \r\n", b"\r\n").removesuffix(b" ").rstrip(b"\r\n")
+    """A body canonicalised (section 3.4.4). Plain replacing beats a pattern by far, and halves a run each time."""
+    body = body.replace(b"\t", b" ")
+    while b"  " in body:
+        body = body.replace(b"  ", b" ")
+    body = body.replace(b" \r\n", b"\r\n").removesuffix(b" ").rstrip(b"\r\n")
     return body + b"\r\n" if body else b""
 
 
