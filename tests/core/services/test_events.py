@@ -138,6 +138,14 @@ def test_giving_up_is_told_as_failed(gateway: Gateway) -> None:
     assert event["reason"].startswith("Gave up after")
 
 
+def test_what_this_server_writes_to_its_owners_is_not_told(gateway: Gateway) -> None:
+    enqueue(gateway, door="system")
+
+    settle(gateway, tried(ids(take(gateway))[0], Status.DELIVERED))
+
+    assert listed(gateway) == []
+
+
 def test_an_outcome_of_a_lost_lease_is_not_told(gateway: Gateway) -> None:
     enqueue(gateway)
     (delivery_id,) = ids(take(gateway))

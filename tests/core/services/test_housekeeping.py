@@ -6,9 +6,22 @@ from datetime import timedelta
 
 from sqlalchemy import func, select
 
-from tests.support.factories import make_api_key
+from tests.support.factories import make_api_key, make_domain
 from tests.support.queue import enqueue
-from webapp.core.models import Base, FailedAttempt, IdempotencyKey, OneTimeLink, Refusal, utcnow
+from webapp.core.models import (
+    Base,
+    Domain,
+    FailedAttempt,
+    Hook,
+    HookDelivery,
+    IdempotencyKey,
+    OneTimeLink,
+    Refusal,
+    utcnow,
+)
+from webapp.core.rules.events import EventName
+from webapp.core.services import events, hooks
+from webapp.core.services.audit import COMMAND_LINE
 from webapp.core.services.gateway import Gateway
 from webapp.core.services.housekeeping import purge
 
@@ -85,3 +98,27 @@ def test_refusals_are_kept_as_long_as_an_owner_says(gateway: Gateway) -> None:
         session.flush()
         assert purge(session, now, refusals_kept=timedelta(days=2)) == 1
         assert session.scalars(select(Refusal.reference)).all() == ["REF1"]
+
+
+def test_events_go_after_a_month_and_deleted_hooks_at_once(gateway: Gateway) -> None:
+    make_domain(gateway)
+    message_id = enqueue(gateway)
+    with gateway.database.session() as session:
+        domain = session.query(Domain).one()
+        make = {"domain": domain, "target_url": "https://hooks.example.net/x", "events": ["delivered"]}
+        kept, _ = hooks.create(session, COMMAND_LINE, gateway.vault, name="Kept", **make)
+        gone, _ = hooks.create(session, COMMAND_LINE, gateway.vault, name="Gone", **make)
+        session.flush()
+        for days in (29, 31):
+            one = events.Happened(EventName.DELIVERED, domain.id, message_id, f"{days}@example.org")
+            events.happened(session, [one], utcnow() - timedelta(days=days))
+        sample = events.sample(EventName.DELIVERED, domain=domain.name, now=utcnow())
+        hooks.send_test(session, COMMAND_LINE, kept, sample).created_at = utcnow() - timedelta(days=31)
+        hooks.delete(session, COMMAND_LINE, gone)
+
+    purge_all(gateway, batch=1)
+
+    with gateway.database.session() as session:
+        assert [event["recipient"] for event in events.latest(session, domain.id, limit=9)] == ["29@example.org"]
+        assert session.scalars(select(Hook.name)).all() == ["Kept"]
+    assert count(gateway, HookDelivery) == 1

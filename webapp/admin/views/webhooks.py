@@ -103,9 +103,9 @@ class WebhookView(PanelModelView):
         chosen = current_scope().domain
         return query.filter(Hook.domain_id == chosen.id) if chosen else query
 
-    def label(self, row: Hook) -> str:
-        """Its name."""
-        return row.name
+    def search_placeholder(self) -> str:
+        """What the search looks at."""
+        return "Search names"
 
     def create_form(self, obj: Any = None) -> Any:
         """Ask for the domain only where none is chosen."""

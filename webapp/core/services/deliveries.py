@@ -25,7 +25,7 @@ from webapp.core.rules.duration import format_duration
 from webapp.core.rules.events import OF_STATUS, EventName
 from webapp.core.rules.retry import given_up, next_delay
 from webapp.core.rules.statuses import Status, message_status
-from webapp.core.services import suppressions
+from webapp.core.services import notices, suppressions
 from webapp.core.services.events import Happened, happened
 
 #: How long a lease lasts, and how often its holder renews it.
@@ -88,7 +88,7 @@ class RetryPolicy:
 
 
 class _Held(NamedTuple):
-    """A delivery as it stands, since when its message was due to leave, and the message's domain."""
+    """A delivery as it stands, since when its message was due to leave, and the message's domain and door."""
 
     id: int
     message_id: str
@@ -98,6 +98,7 @@ class _Held(NamedTuple):
     reason: str | None
     queued_at: datetime
     domain_id: int
+    door: str
 
 
 def claim(
@@ -245,7 +246,8 @@ def record(
     if tries:
         session.execute(insert(DeliveryAttempt), tries)
     _note_addresses(session, told, given_up_on, now)
-    happened(session, told, now)
+    ours = {row.message_id for row in held.values() if row.door == notices.DOOR}  # no program's business
+    happened(session, (one for one in told if one.message_id not in ours), now)
     refresh_messages(session, {row.message_id for row in held.values()})
     return set(held)
 
@@ -273,9 +275,9 @@ def _let_go(session: Session, lease: str, ids: Collection[int]) -> Iterable[_Hel
         )
         .execution_options(synchronize_session=False)
     ).all()
-    asked = select(Message.id, Message.created_at, Message.send_at, Message.domain_id)
+    asked = select(Message.id, Message.created_at, Message.send_at, Message.domain_id, Message.door)
     asked = asked.where(Message.id.in_({row.message_id for row in rows}))
-    of = {m.id: (max(m.created_at, m.send_at or m.created_at), m.domain_id) for m in session.execute(asked)}
+    of = {m.id: (max(m.created_at, m.send_at or m.created_at), m.domain_id, m.door) for m in session.execute(asked)}
     return (_Held(*row, *of[row.message_id]) for row in rows)
 
 
