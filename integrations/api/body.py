@@ -7,7 +7,16 @@ from typing import Any
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from integrations.api.forms import CHARSETS, Files, Pairs, fields_of, read_multipart, read_urlencoded
+from integrations.api.forms import (
+    CHARSETS,
+    Files,
+    FormValues,
+    Pairs,
+    fields_of,
+    read_multipart,
+    read_urlencoded,
+    unflattened,
+)
 from integrations.api.json_text import parse_json, storable
 from webapp.core.rules.refusals import Reason, Refused, printable
 from webapp.settings import Settings
@@ -95,11 +104,29 @@ def _json_object(text: str) -> dict[str, Any]:
         value = value[0]
     if not isinstance(value, dict):
         raise Refused(Reason.BAD_REQUEST, problem=f"the body must be one JSON object such as {_EXAMPLE}")
-    for name in [name for name in value if name.endswith("[]")]:  # tools that began with forms
-        if name.removesuffix("[]") in value:
-            raise _given_twice(name.removesuffix("[]"))
-        value[name.removesuffix("[]")] = value.pop(name)
-    return value
+    return _as_fields(value)
+
+
+def _as_fields(value: dict[str, Any]) -> dict[str, Any]:
+    """*value* with the names of forms, such as ``to[]`` and ``metadata__order``, put where they belong."""
+    flat = {name: item for name, item in value.items() if "[" in name or "__" in name}
+    if not flat:
+        return value
+    try:
+        fields = unflattened((name, item) for name, item in flat.items() if item not in _EMPTY)
+    except ValueError as error:
+        raise _given_twice(str(error)) from None
+    for name, item in fields.items():
+        if name in value and name not in flat and value[name] not in _EMPTY:
+            raise _given_twice(name)
+        # One that counts its values only is a list of its own, or the elements of one.
+        fields[name] = _merged(item) if isinstance(item, FormValues) else item
+    return {name: item for name, item in value.items() if name not in flat} | fields
+
+
+def _merged(values: list[Any]) -> Any:
+    """``{"to[]": ["a", "b"]}`` and ``{"to[0]": "a", "to[1]": "b"}`` mean the same."""
+    return [one for value in values for one in (value if isinstance(value, list) else [value])]
 
 
 def _urlencoded(data: bytes, charset: str) -> dict[str, Any]:

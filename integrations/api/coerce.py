@@ -64,8 +64,9 @@ def mailboxes(name: str, value: Any) -> list[Mailbox]:
 
 
 def mapping(name: str, value: Any) -> dict[str, Any]:
-    """A JSON object, or the text of one."""
-    value = _only(unstringified(name, value))
+    """A JSON object, the text of one, or a list of its entries as ``{name, value}`` or ``{key, value}``."""
+    value = unstringified(name, value)
+    value = _from_pairs(name, value) if _are_pairs(value) else _only(value)
     if not isinstance(value, dict):
         refuse(name, f'{name} must be an object such as {{"name": "value"}}')
     return value
@@ -130,6 +131,23 @@ def unknown_entry(known: set[str], given: dict[str, Any]) -> str | None:
 def _only(value: Any) -> Any:
     """The element of a list of one; else *value*."""
     return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def _are_pairs(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(item, dict) and set(item) in ({"name", "value"}, {"key", "value"}) for item in value
+    )
+
+
+def _from_pairs(name: str, pairs: list[dict[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key = text(name, pair.get("name", pair.get("key")))
+        if key in found:
+            refuse(name, f"{name} has {printable(key, 60)} twice")
+        if key:  # an empty row of a tool's form
+            found[key] = pair["value"]
+    return found
 
 
 def _one_mailbox(name: str, value: Any) -> Mailbox:

@@ -21,8 +21,10 @@ MOST_FIELDS = 10_000
 #: What a client may say its text is written in; browsers and older programs use no others.
 CHARSETS = frozenset({"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "iso-8859-15", "windows-1252"})
 _ESCAPES = re.compile(rb"(?:%[0-9A-Fa-f]{2})+")
-#: ``to[]``, ``to[0]``, ``metadata[order]``, ``attachments[0][filename]``, ``metadata__order``.
-_BRACKETS = re.compile(r"([^\[\]]+)\[([^\[\]]*)\](?:\[([^\[\]]+)\])?\Z")
+#: ``to[]``, ``to[0]``, ``metadata[order]``, ``attachments[0][filename]``: a name and its steps.
+_BRACKETS = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\]){1,4})\Z")
+_STEP = re.compile(r"\[([^\[\]]*)\]")
+#: ``metadata__order``, ``attachments__0__filename``: what Zapier makes of nested fields.
 _UNDERLINES = re.compile(r"([^_].*?)__(?:(\d+)__)?(.+)\Z", re.DOTALL)
 
 Pairs = list[tuple[str, str]]
@@ -31,10 +33,6 @@ Files = list[tuple[str, AttachedFile]]
 
 class FormValues(list[str]):
     """The values of one form field. They may be split at commas; the elements of a JSON list may not."""
-
-
-class _Elements(dict[str, dict[str, str]]):
-    """A list of objects, by the number that each has in the fields' names."""
 
 
 def read_urlencoded(data: bytes, charset: str) -> Pairs:
@@ -75,23 +73,31 @@ def fields_of(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
 
     Empty values are left out. Raise `ValueError` with the field's name when it is given in two ways.
     """
+    return unflattened((key, value) for key, value in pairs if value != "")
+
+
+def unflattened(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """As `fields_of`, for values of any kind: tools that began with forms write JSON with their names, too."""
     found: dict[str, Any] = {}
     for key, value in pairs:
-        if value == "":
-            continue
-        name, index, entry = _path(key)
-        kind: type[Any] = _Elements if index is not None else dict if entry is not None else FormValues
-        kept = found.setdefault(name, kind())
-        if type(kept) is not kind:
+        name, *steps = _path(key)
+        node, last = found, name
+        for step in steps:
+            child = node.setdefault(last, {})
+            if not isinstance(child, dict):
+                raise ValueError(name)
+            node, last = child, step
+        kept = node.setdefault(last, FormValues())
+        if not isinstance(kept, FormValues) or (steps and kept):
             raise ValueError(name)
-        if entry is None:
-            kept.append(value)
-            continue
-        target = kept.setdefault(index, {}) if index is not None else kept
-        if entry in target:
-            raise ValueError(name)
-        target[entry] = value
-    return {name: list(kept.values()) if isinstance(kept, _Elements) else kept for name, kept in found.items()}
+        kept.append(value)
+    return {name: _with_lists(value) if isinstance(value, dict) else value for name, value in found.items()}
+
+
+def _with_lists(node: dict[str, Any]) -> Any:
+    """Have what is numbered be a list, and what stands alone stand alone."""
+    made = {name: _with_lists(value) if isinstance(value, dict) else value[0] for name, value in node.items()}
+    return list(made.values()) if all(name.isdigit() for name in made) else made
 
 
 def _unescaped(text: bytes) -> bytes:
@@ -119,13 +125,12 @@ def _keep(part: Field | File, data: bytes, pairs: Pairs, files: Files) -> None:
     pairs.append((part.name, data.decode(charset)))
 
 
-def _path(key: str) -> tuple[str, str | None, str | None]:
-    """A key's field, the element of the list it is in, and its name there."""
+def _path(key: str) -> list[str]:
+    """A key's field, and the steps from there to the value. A last step that only counts is none."""
     if match := _BRACKETS.match(key):
-        name, first, second = match.groups()
-        if second is not None:
-            return name, first, second
-        return (name, None, None) if first == "" or first.isdigit() else (name, None, first)
-    if match := _UNDERLINES.match(key):
-        return match[1], match[2], match[3]
-    return key, None, None
+        path = [match[1], *_STEP.findall(match[2])]
+    elif match := _UNDERLINES.match(key):
+        path = [match[1], *([match[2]] if match[2] else []), match[3]]
+    else:
+        return [key]
+    return path[:-1] if path[-1] == "" or path[-1].isdigit() else path
