@@ -50,14 +50,17 @@ class LockView(PanelView, BaseView):
 
     @expose("/unlock", methods=("POST",))
     def unlock(self) -> ResponseReturnValue:
-        """End one lock."""
+        """End one lock; with an address's, those of log-ins from there."""
         number, session, now = request.form.get("id", ""), db.session(), utcnow()
         known = number.isascii() and number.isdigit() and len(number) <= 9
         lock = session.get(Lock, int(number)) if known else None
         if lock is None or lock.cleared_at or lock.locked_until <= now:
             flash("That lock has ended already.", "info")
         else:
-            locks.unlock(session, actor(), lock, now)
+            if lock.scope == locks.ADDRESS:  # with what else keeps the people there out
+                locks.clear(session, actor(), now, ip=lock.subject.partition("/")[0])
+            else:
+                locks.unlock(session, actor(), lock, now)
             session.commit()
             flash(f"{lock} is unlocked. If the wrong passwords go on, it is locked again.", "success")
         return redirect(safe_next(request.form.get("url")) or self.get_url(".index"), 303)

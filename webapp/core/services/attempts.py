@@ -84,7 +84,7 @@ def behind(session: Session, lock: Lock) -> Sequence[tuple[str, int]]:
         else [FailedAttempt.kind == lock.kind, FailedAttempt.name == lock.login]
     )
     if lock.scope == "pair":
-        return [(lock.address or "", lock.failures)]
+        return [(lock.address or "", 1)]
     total = func.count()
     rows = session.execute(
         select(wanted, total)
