@@ -1,8 +1,8 @@
 // Lists: choosing rows for an action on all of them, and the filters.
 function setUpBulk() {
   const bar = document.querySelector("[data-bulk-bar]");
-  if (!bar) return;
   const all = document.querySelector("[data-bulk-all]");
+  if (!bar || !all) return; // a search that found nothing has no rows to choose
   const rows = [...document.querySelectorAll("[data-bulk-row]")];
   const update = () => {
     const chosen = rows.filter((row) => row.checked).length;
@@ -11,7 +11,7 @@ function setUpBulk() {
     all.checked = chosen === rows.length && chosen > 0;
     all.indeterminate = chosen > 0 && chosen < rows.length;
   };
-  all?.addEventListener("change", () => {
+  all.addEventListener("change", () => {
     for (const row of rows) row.checked = all.checked;
     update();
   });
