@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from typing import TypeVar
 
 import httpx
 import structlog
@@ -17,6 +15,7 @@ from sqlalchemy.orm import Session
 from integrations.attachments.fetch import PATIENCE, FetchFailed, fetch
 from webapp.core.database import UNAVAILABLE
 from webapp.core.models import utcnow
+from webapp.core.off_loop import OffLoop
 from webapp.core.rules.compose import AttachedFile
 from webapp.core.services.deliveries import RetryPolicy
 from webapp.core.services.gateway import Gateway
@@ -34,7 +33,6 @@ from webapp.core.services.unfinished import (
 )
 from webapp.net.targets import TargetGuard
 
-T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 #: Messages whose files are fetched at once; each may hold as much memory as the largest message.
@@ -64,7 +62,7 @@ class _Fetching:
         self._client = client
         self._most = gateway.settings.max_message_bytes
         self._policy = RetryPolicy(first=gateway.settings.retry_first, max_age=gateway.settings.retry_max_age)
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="attachments")
+        self._off_loop = OffLoop(gateway.database, name="attachments", threads=2)
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -72,7 +70,7 @@ class _Fetching:
         try:
             while not stop.is_set():
                 if room := AT_ONCE - len(self._tasks):
-                    for claimed in await self._in_session(partial(claim, now=utcnow(), limit=room)):
+                    for claimed in await self._off_loop.in_session(partial(claim, now=utcnow(), limit=room)):
                         task = asyncio.create_task(self._finish(claimed))
                         self._tasks.add(task)
                         task.add_done_callback(self._tasks.discard)
@@ -84,7 +82,7 @@ class _Fetching:
                 for task in unfinished:
                     task.cancel()
                 await asyncio.gather(*unfinished, return_exceptions=True)
-            self._threads.shutdown(wait=False)
+            self._off_loop.close()
 
     async def _finish(self, claimed: Unfinished) -> None:
         """Fetch the message's files and let it go, or say what is in the way. Without a database the claim ends."""
@@ -94,7 +92,7 @@ class _Fetching:
             log.warning("database_unavailable", error=type(error).__name__)
         except asyncio.CancelledError:
             with suppress(*UNAVAILABLE):
-                await self._in_session(partial(give_back, claimed=claimed, now=utcnow()))
+                await self._off_loop.in_session(partial(give_back, claimed=claimed, now=utcnow()))
             raise
         except Exception:
             log.exception("attachments_error", message=claimed.message_id)
@@ -104,9 +102,9 @@ class _Fetching:
         if claimed.attempt > MOST_TRIES:  # each was broken off
             await self._failed(claimed, FetchFailed("The attachments could not be fetched.", final=True))
             return
-        if not await self._in_session(partial(still_wanted, claimed=claimed)):
+        if not await self._off_loop.in_session(partial(still_wanted, claimed=claimed)):
             return
-        left = self._most - await self._in_session(partial(stored_size, claimed=claimed))
+        left = self._most - await self._off_loop.in_session(partial(stored_size, claimed=claimed))
         try:
             async with asyncio.timeout(LONGEST_TRY.total_seconds()):
                 files = await self._files(claimed, left)
@@ -116,7 +114,7 @@ class _Fetching:
             await self._failed(claimed, failure)
         else:
             done = partial(complete, claimed=claimed, files=files, limit=self._most, now=utcnow())
-            if await self._in_session(done):
+            if await self._off_loop.in_session(done):
                 log.info("attachments_fetched", message=claimed.message_id, files=len(files))
             else:
                 most = f"at most {self._gateway.settings.max_message_mb} MB"
@@ -136,12 +134,5 @@ class _Fetching:
             if failure.final or not put_off(session, claimed, first=self._policy.first, now=now):
                 give_up(session, claimed, str(failure), policy=self._policy, now=now)
 
-        await self._in_session(note)
+        await self._off_loop.in_session(note)
         log.info("attachments_not_fetched", message=claimed.message_id, attempt=claimed.attempt, because=str(failure))
-
-    async def _in_session(self, work: Callable[[Session], T]) -> T:
-        def run() -> T:
-            with self._gateway.database.session() as session:
-                return work(session)
-
-        return await asyncio.get_running_loop().run_in_executor(self._threads, run)

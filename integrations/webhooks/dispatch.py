@@ -8,22 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
-from typing import TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
 import structlog
-from sqlalchemy.orm import Session
 
 from integrations.webhooks.posting import TIMEOUT, post
 from webapp.core.database import UNAVAILABLE
 from webapp.core.models import utcnow
+from webapp.core.off_loop import OffLoop, stopped_within
 from webapp.core.rules.refusals import Refused
 from webapp.core.services import hook_queue
 from webapp.core.services.deliveries import RetryPolicy
@@ -33,7 +30,6 @@ from webapp.core.services.hook_queue import LEASE, Posted, Posting, Ready
 from webapp.core.services.vault import VaultError
 from webapp.net.targets import TargetGuard, trusted_context
 
-T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 #: How often an empty queue is asked, and one with more than fits, in seconds.
@@ -72,21 +68,20 @@ class Dispatcher:
         self._policy = RetryPolicy(first=settings.retry_first, max_age=settings.retry_max_age)
         self._lease = uuid4().hex
         self._outcomes = GroupCommit(gateway.database, name="hook_outcomes")
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="webhooks")
+        self._off_loop = OffLoop(gateway.database, name="webhooks", threads=2)
         self._targets: dict[int, _Target] = {}
         self._turns: dict[str, float] = {}  # host -> when its next POST may start, monotonic
         self._tasks: set[asyncio.Task[None]] = set()
-        self._database_gone = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Post until *stop* is set, then finish or give back what is in hand."""
-        context = await self._in_thread(trusted_context)
+        context = await self._off_loop.run(trusted_context)
         transport = TargetGuard.of(self._gateway.settings).transport(verify=context)
         async with httpx.AsyncClient(transport=transport, trust_env=False, timeout=TIMEOUT) as client:
             try:
                 while not stop.is_set():
                     more = await self._round(client)
-                    await _stopped_within(stop, BUSY if more else POLL)
+                    await stopped_within(stop, BUSY if more else POLL)
             finally:
                 await self._finish()
 
@@ -94,15 +89,15 @@ class Dispatcher:
         """Claim for the hooks that have room, and start posting. Return whether anything was claimed."""
         asked_at = monotonic()
         try:
-            wanted = self._wanted(await self._in_session(partial(hook_queue.ready, now=utcnow())))
+            wanted = self._wanted(await self._off_loop.in_session(partial(hook_queue.ready, now=utcnow())))
             if not wanted:
                 return False
             claim = partial(hook_queue.claim, wanted=wanted, lease=self._lease, now=utcnow())
-            claimed = await self._in_session(claim)
+            claimed = await self._off_loop.in_session(claim)
         except UNAVAILABLE as error:
-            self._note_database(error)
+            self._off_loop.note(error)
             return False
-        self._note_database(None)
+        self._off_loop.note(None)
         for posting in claimed:
             self._target(posting.hook_id).in_flight += 1
             task = asyncio.create_task(self._deliver(client, posting, asked_at))
@@ -141,7 +136,7 @@ class Dispatcher:
                 target.hold_until = monotonic() + posted.retry_after.total_seconds()
             await self._report(posted)
         except UNAVAILABLE as error:
-            self._note_database(error)  # the lease ends by itself
+            self._off_loop.note(error)  # the lease ends by itself
         except Exception:
             log.exception("webhook_error", hook=posting.hook_id, delivery=posting.delivery_id)
         finally:
@@ -189,38 +184,11 @@ class Dispatcher:
                 task.cancel()
             await asyncio.gather(*unfinished, return_exceptions=True)
         try:
-            await self._in_session(partial(hook_queue.release, lease=self._lease, now=utcnow()))
+            await self._off_loop.in_session(partial(hook_queue.release, lease=self._lease, now=utcnow()))
         except UNAVAILABLE as error:
-            self._note_database(error)
+            self._off_loop.note(error)
         await asyncio.to_thread(self._outcomes.close)
-        self._threads.shutdown(wait=False)
+        self._off_loop.close()
 
     def _target(self, hook_id: int) -> _Target:
         return self._targets.setdefault(hook_id, _Target())
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-    async def _in_session(self, work: Callable[[Session], T]) -> T:
-        def run() -> T:
-            with self._gateway.database.session() as session:
-                return work(session)
-
-        return await self._in_thread(run)
-
-    def _note_database(self, error: BaseException | None) -> None:
-        """Log once when the database goes, and once when it is back."""
-        if error and not self._database_gone:
-            log.warning("database_unavailable", error=type(error).__name__)
-        elif error is None and self._database_gone:
-            log.info("database_available")
-        self._database_gone = error is not None
-
-
-async def _stopped_within(stop: asyncio.Event, seconds: float) -> bool:
-    """Wait *seconds*, or less when *stop* is set. Return whether it is."""
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return False
-    return True

@@ -11,12 +11,10 @@ The event loop never waits on the database; a source is in memory only while it 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from time import monotonic
-from typing import TypeVar
 from weakref import WeakValueDictionary
 
 import structlog
@@ -31,6 +29,7 @@ from smtpd.delivery.transports.content import Content
 from smtpd.delivery.transports.pool import PoolLimits
 from webapp.core.database import UNAVAILABLE
 from webapp.core.models import utcnow
+from webapp.core.off_loop import OffLoop, stopped_within
 from webapp.core.rules.refusals import Refused
 from webapp.core.rules.statuses import Status
 from webapp.core.services.deliveries import (
@@ -48,7 +47,6 @@ from webapp.core.services.gateway import Gateway
 from webapp.core.services.group_commit import GroupCommit
 from webapp.core.services.preferences import Current
 
-T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 #: At a stop, what is in flight may take this long, in seconds.
@@ -106,13 +104,12 @@ class DeliveryEngine:
         self._policy = RetryPolicy(first=settings.retry_first, max_age=settings.retry_max_age)
         self._routes = Routes(settings, limits=replace(limits, cool_down=cool_down), timeouts=timeouts)
         self._outcomes = GroupCommit(gateway.database, name="outcomes")
-        self._threads = ThreadPoolExecutor(4, thread_name_prefix="delivery")
+        self._off_loop = OffLoop(gateway.database, name="delivery", threads=4)
         self._identity = Identity.take(settings.data_dir)
         self._hand = Hand()
         self._tasks: set[asyncio.Task[None]] = set()
         self._overflowing: set[Lane] = set()
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
-        self._database_gone = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until *stop* is set, then finish or give back what is in hand."""
@@ -135,11 +132,11 @@ class DeliveryEngine:
             full = self._hand.parcels(lane) > lane.room // 2
             more = full or await self._take(lane)
             (self._overflowing.add if more else self._overflowing.discard)(lane)
-            await _stopped_within(stop, BUSY_SECONDS if more else lane.poll)
+            await stopped_within(stop, BUSY_SECONDS if more else lane.poll)
 
     async def _work_beside(self, lane: Lane, stop: asyncio.Event) -> None:
         """Take the newest of what the lane beside can't take in."""
-        while not await _stopped_within(stop, lane.poll):
+        while not await stopped_within(stop, lane.poll):
             if lane.beside in self._overflowing and self._hand.parcels(lane) < lane.room:
                 await self._take(lane)
 
@@ -148,11 +145,11 @@ class DeliveryEngine:
         asked_at = monotonic()
         limit = min(CLAIM_BESIDE if lane.beside else CLAIM, lane.room - self._hand.parcels(lane))
         try:
-            current, claimed = await self._in_thread(partial(self._claim, lane, limit))
+            current, claimed = await self._off_loop.run(partial(self._claim, lane, limit))
         except UNAVAILABLE as error:
-            self._note_database(error)
+            self._off_loop.note(error)
             return False
-        self._note_database(None)
+        self._off_loop.note(None)
         for message in claimed:
             if mine := self._hand.take(message, lane=lane, asked_at=asked_at):
                 task = asyncio.create_task(self._deliver(mine, self._routes.choose(mine, current), lane))
@@ -185,7 +182,7 @@ class DeliveryEngine:
                 if left := await self._spare(parcel, transport):
                     await transport.deliver(left, self._report)
         except UNAVAILABLE as error:
-            self._note_database(error)  # the lease ends by itself
+            self._off_loop.note(error)  # the lease ends by itself
         except SourceGoneError:
             await self._report(
                 [Outcome(i, Status.FAILED, "The message is no longer stored.") for i in message.recipients]
@@ -208,7 +205,7 @@ class DeliveryEngine:
         return replace(parcel, message=replace(message, recipients=left)) if left else None
 
     async def _load(self, message_id: str) -> Content:
-        return await self._in_session(partial(self._read, message_id=message_id))
+        return await self._off_loop.in_session(partial(self._read, message_id=message_id))
 
     def _read(self, session: Session, message_id: str) -> Content:
         source = load_source(session, message_id)
@@ -237,14 +234,15 @@ class DeliveryEngine:
 
     async def _keep_leases(self, stop: asyncio.Event) -> None:
         seconds = RENEW_EVERY.total_seconds()
-        while not await _stopped_within(stop, seconds):
+        while not await stopped_within(stop, seconds):
             ids, asked_at = self._hand.ids(), monotonic()
             if not ids:
                 continue
             try:
-                held = await self._in_session(partial(renew, lease=self._identity.lease, ids=ids, now=utcnow()))
+                work = partial(renew, lease=self._identity.lease, ids=ids, now=utcnow())
+                held = await self._off_loop.in_session(work)
             except UNAVAILABLE as error:
-                self._note_database(error)
+                self._off_loop.note(error)
                 seconds = DATABASE_SECONDS
             else:
                 self._hand.renewed(ids, held, asked_at=asked_at)
@@ -261,42 +259,15 @@ class DeliveryEngine:
         await self._give_back()
         await self._routes.close()
         await asyncio.to_thread(self._outcomes.close)
-        self._threads.shutdown(wait=False)
+        self._off_loop.close()
         self._identity.close()
 
     async def _give_back(self) -> None:
         """Release all that is leased under this name. Without a database the leases end by themselves."""
         try:
-            count = await self._in_session(partial(release, lease=self._identity.lease, now=utcnow()))
+            count = await self._off_loop.in_session(partial(release, lease=self._identity.lease, now=utcnow()))
         except UNAVAILABLE as error:
-            self._note_database(error)
+            self._off_loop.note(error)
         else:
             if count:
                 log.info("leases_released", count=count)
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-
-    async def _in_session(self, work: Callable[[Session], T]) -> T:
-        def run() -> T:
-            with self._gateway.database.session() as session:
-                return work(session)
-
-        return await self._in_thread(run)
-
-    def _note_database(self, error: BaseException | None) -> None:
-        """Log once when the database goes, and once when it is back."""
-        if error and not self._database_gone:
-            log.warning("database_unavailable", error=type(error).__name__)
-        elif error is None and self._database_gone:
-            log.info("database_available")
-        self._database_gone = error is not None
-
-
-async def _stopped_within(stop: asyncio.Event, seconds: float) -> bool:
-    """Wait *seconds*, or less when *stop* is set. Return whether it is."""
-    try:
-        await asyncio.wait_for(stop.wait(), seconds)
-    except TimeoutError:
-        return False
-    return True
