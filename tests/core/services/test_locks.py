@@ -348,3 +348,17 @@ def test_a_user_who_comes_again_under_an_old_name_knows_no_addresses(gateway: Ga
     lock_the_credential(gateway)
 
     assert answer(gateway, PASSWORD, OFFICE) is Reason.CREDENTIAL_LOCKED
+
+
+def test_a_right_password_that_is_of_no_use_costs_the_same_write_and_counts_nothing(gateway: Gateway) -> None:
+    make_smtp_user(gateway, "away@example.com", allowed="198.51.100.0/24")
+    written: list[str] = []
+    submit = gateway.verdicts.submit
+    gateway.verdicts.submit = lambda work: (written.append("write"), submit(work))[1]  # type: ignore[method-assign]
+    for _ in range(6):
+        assert answer(gateway, PASSWORD, at(1), "away@example.com") is Reason.AUTH_FAILED
+    assert answer(gateway, "Wrong-1", at(1), "away@example.com") is Reason.AUTH_FAILED
+
+    assert len(written) == 7
+    with gateway.database.session() as session:
+        assert len(session.scalars(select(FailedAttempt)).all()) == 1

@@ -62,6 +62,7 @@ _BY_CAUSE: dict[tuple[str, str], Explanation] = {
     ("protocol", "foreign_protocol"): Explanation("A web browser or a web program spoke to the mail port.", "Web programs belong to the HTTP API; its address is on the start page."),
     ("protocol", "starttls_injection"): Explanation("Something was slipped in before the encryption began. That may be an attack on the connection.", "Use the port for SSL/TLS, where everything is encrypted from the start."),
     ("storage", "database_unavailable"): Explanation("The database could not be reached.", _WAIT),
+    ("auth_unavailable", "too_many_log_ins"): Explanation("So many others were trying to log in, most likely guessing, that this one could not be checked in time.", "Nothing: programs try again by themselves, and those that have sent from the same address before are served first."),
     ("auth_unavailable", "database_unavailable"): Explanation("The database could not be reached, so nobody could log in.", _WAIT),
 }
 _BY_CODE: dict[str, Explanation] = {
@@ -78,7 +79,7 @@ _BY_CODE: dict[str, Explanation] = {
     "key_revoked": Explanation("The API key is right, but was disabled.", "Enable it on the Credentials page, if it should send again."),
     "address_not_allowed": Explanation("The API key is right, but may not be used from this address.", "If the address is yours, click the key's lock icon on the Credentials page and add it. If not, somebody else has the key: rotate it."),
     "address_locked": Explanation("The address was locked, since too many wrong log-ins had come from it. While the lock lasts, right ones are refused as well.", "Put right the program that tries a wrong password, then unlock the address below, or wait."),
-    "credential_locked": Explanation("The log-in was locked after too many wrong passwords.", "Wait until the lock ends. If nobody of yours mistyped, somebody is guessing: choose a long password."),
+    "credential_locked": Explanation("The log-in was locked after too many wrong passwords.", "Unlock it below, or wait until the lock ends. If nobody of yours mistyped, somebody is guessing: choose a long password."),
     "login_failed": Explanation("The log-in to the panel was refused.", "Try again, or ask an owner for a new link."),
     "credential_revoked": Explanation("The log-in was disabled, deleted or expired while the program was connected.", "Enable it on the Credentials page, if it should send again."),
     "blocklisted": Explanation("The address is on a public blocklist of machines that send spam.", "If the address is yours, look it up at the list's own site, which says why it is there and how to be taken off. To let it in meanwhile, exempt it on the Blocklists page. If it is not yours, nothing needs doing."),

@@ -94,7 +94,9 @@ class Authenticator:
         attempt = Attempt("smtp_user", username.strip().lower(), peer)
         known, secret_id = self._judge(attempt, password, reason=Reason.AUTH_FAILED)
         if problem := _unusable(known, peer):
-            raise Refused(Reason.AUTH_FAILED, cause=problem)
+            refused = Refused(Reason.AUTH_FAILED, cause=problem)
+            raise self._failure(attempt, None, refused, Reason.AUTH_UNAVAILABLE)
+        self._confirm(attempt)
         return self._success(attempt, known, secret_id)
 
     def api_key(self, text: str, peer: Peer) -> Credential:
@@ -131,24 +133,29 @@ class Authenticator:
         attempt = Attempt("admin", email.strip().lower(), peer)
         known, _ = self._judge(attempt, password, reason=Reason.LOGIN_FAILED)
         if known.state != "active":
-            raise Refused(Reason.LOGIN_FAILED, cause=known.state)
+            refused = Refused(Reason.LOGIN_FAILED, cause=known.state)
+            raise self._failure(attempt, None, refused, Reason.AUTH_UNAVAILABLE)
+        self._confirm(attempt)
         self._note(attempt, known)
         return known.id
 
     def _judge(self, attempt: Attempt, password: str, *, reason: Reason) -> tuple[_Known, int]:
-        """Who it is, and the id of the secret that *password* is. Raise `Refused`: *reason* for a failure."""
+        """Who it is, and the id of the secret that *password* is; `_confirm` comes next.
+
+        Raise `Refused`: *reason* for a failure.
+        """
         known = self._look_up(attempt, unavailable=Reason.AUTH_UNAVAILABLE)
         if known and (secret_id := self._recall(password, known)) is not None:
             return known, secret_id
-        with self._turns[attempt.peer.door].turn(attempt.address, lambda: self._is_familiar(attempt)) as waited:
+        turns = self._turns[attempt.peer.door]
+        with turns.turn(attempt.address, lambda: self._is_familiar(attempt)) as waited:
             if waited:
                 known = self._look_up(attempt, unavailable=Reason.AUTH_UNAVAILABLE)
             secrets = known.secrets if known else ()
-            index = matching(password, [stored for _, stored in secrets])
+            index = turns.run(lambda: matching(password, [stored for _, stored in secrets]))
         if known is None or index is None:
             cause = "unknown_user" if known is None else "wrong_password"
             raise self._failure(attempt, password, Refused(reason, cause=cause), Reason.AUTH_UNAVAILABLE)
-        self._in_session(lambda session: self._check(session, attempt), unavailable=Reason.AUTH_UNAVAILABLE)
         self._remember(password, secrets[index][1])
         return known, secrets[index][0]
 
@@ -170,6 +177,10 @@ class Authenticator:
 
     def _check(self, session: Session, attempt: Attempt) -> None:
         self._locks.check(session, attempt, self._preferences.current(), utcnow())
+
+    def _confirm(self, attempt: Attempt) -> None:
+        """Let nobody in through a lock that came while the secret was hashed, however right it is."""
+        self._in_session(lambda session: self._check(session, attempt), unavailable=Reason.AUTH_UNAVAILABLE)
 
     def _is_familiar(self, attempt: Attempt) -> bool:
         def ask(session: Session) -> bool:
@@ -219,12 +230,13 @@ class Authenticator:
         if known.has_failures:
             written.exception()  # without it the failures go on counting, which is no reason to refuse
 
-    def _failure(self, attempt: Attempt, secret: str, refused: Refused, unavailable: Reason) -> Refused:
+    def _failure(self, attempt: Attempt, secret: str | None, refused: Refused, unavailable: Reason) -> Refused:
         """Count the failure before it is answered, so that the next attempt sees it; return the answer.
 
-        That is the lock's when one has come meanwhile. A failure that can't be counted is not judged either.
+        No *secret*: it was right, but of no use now or from there, and the answer must take as long. The answer is the
+        lock's when one has come meanwhile. A failure that can't be counted is not judged either.
         """
-        digest = self._vault.digest("failure", attempt.kind, attempt.name, secret)
+        digest = None if secret is None else self._vault.digest("failure", attempt.kind, attempt.name, secret)
         current = self._preferences.current()
         counted = self._writer.submit(lambda session: self._locks.count(session, attempt, digest, current, utcnow()))
         try:

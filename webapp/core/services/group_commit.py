@@ -42,7 +42,10 @@ class GroupCommit:
     rolls the batch back, and each of its works runs again alone: a work must bear being called twice.
     """
 
-    def __init__(self, database: Database, *, name: str, backlog: int | None = None) -> None:
+    def __init__(
+        self, database: Database, *, name: str, backlog: int | None = None, longest_batch: int = LONGEST_BATCH
+    ) -> None:
+        self._longest_batch = longest_batch
         self._database = database
         self._name = name
         self._backlog = backlog
@@ -87,7 +90,7 @@ class GroupCommit:
 
     def _gather(self, first: _Item[Any]) -> tuple[list[_Item[Any]], bool]:
         batch = [first]
-        while len(batch) < LONGEST_BATCH:
+        while len(batch) < self._longest_batch:
             try:
                 item = self._queue.get_nowait()
             except Empty:

@@ -91,8 +91,10 @@ class Locks:
         if held:
             raise _locked(list(held.values()), attempt.peer.ip, now)
 
-    def count(self, session: Session, attempt: Attempt, digest: bytes, current: Current, now: datetime) -> bool:
+    def count(self, session: Session, attempt: Attempt, digest: bytes | None, current: Current, now: datetime) -> bool:
         """Count a failure and lock what is due; return whether it counted. *digest* tells the same secret again.
+
+        Without a digest the secret was right, though it is of no use: nothing counts, but it must take as long.
 
         Of guesses that are judged at the same moment, those beyond the threshold hear of the lock and nothing else:
         raise `Refused` as `check` does.
@@ -106,15 +108,16 @@ class Locks:
             FailedAttempt.secret_digest == digest,
             FailedAttempt.at > since,
         )
-        if session.scalar(same.limit(1)) is not None:
-            return False
+        counts = session.scalar(same.limit(1)) is None and digest is not None
         is_spared = attempt.kind not in _WITH_OWN_LOCK or spared(session, attempt, now)
-        session.add(
-            FailedAttempt(
-                at=now, kind=attempt.kind, name=name, secret_digest=digest, subject=attempt.address, spared=is_spared
-            )
-        )
+        row = FailedAttempt(at=now, kind=attempt.kind, name=name, subject=attempt.address, spared=is_spared)
+        row.secret_digest = digest or b""
+        session.add(row)
         session.flush()
+        if not counts:
+            session.delete(row)
+            session.flush()
+            return False
         scopes = [] if self.exempt(attempt.peer.ip, current) else [ADDRESS, PAIR]
         scopes += [] if is_spared else [CREDENTIAL]
         new = [lock for scope in scopes if (lock := self._lock_if_due(session, attempt, scope, current, now))]

@@ -11,10 +11,14 @@ import os
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from webapp.core.rules.refusals import Reason, Refused
+
+T = TypeVar("T")
 
 #: Hashes at a time: more than cores would only make each of them slower.
 AT_ONCE = max(1, min(4, os.cpu_count() or 1))
@@ -35,6 +39,8 @@ class Turns:
     def __init__(self, most_waiting: int, *, at_once: int = AT_ONCE) -> None:
         self._most_waiting = most_waiting
         self._free = at_once
+        # Threads of their own: whichever thread hashes keeps its 19 MiB, so few may.
+        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="hash")
         self._lock = threading.Lock()
         self._familiar: deque[_Waiting] = deque()
         self._strangers: OrderedDict[str, deque[_Waiting]] = OrderedDict()
@@ -52,6 +58,10 @@ class Turns:
             yield waited
         finally:
             self._pass_on()
+
+    def run(self, work: Callable[[], T]) -> T:
+        """Do *work*, as whoever has a turn."""
+        return self._threads.submit(work).result()
 
     @property
     def waiting(self) -> int:
