@@ -57,11 +57,15 @@ def test_new_mail_and_retries_are_claimed_apart(gateway: Gateway) -> None:
     assert [m.message_id for m in take(gateway, fresh=False)] == [old]
 
 
+@pytest.mark.parametrize("newest_first", [True, False])
 @pytest.mark.parametrize(("fresh", "index"), [(True, "ix_deliveries_fresh"), (False, "ix_deliveries_retry")])
-def test_a_pile_of_one_kind_is_not_searched_for_the_other(gateway: Gateway, fresh: bool, index: str) -> None:
+def test_a_pile_of_one_kind_is_not_searched_for_the_other(
+    gateway: Gateway, fresh: bool, index: str, newest_first: bool
+) -> None:
     with gateway.database.session() as session:
         sqlite = session.get_bind().dialect.name == "sqlite"
-        query = _due(utcnow(), fresh=fresh).limit(1).compile(session.get_bind(), compile_kwargs={"literal_binds": True})
+        due = _due(utcnow(), fresh=fresh, newest_first=newest_first).limit(1)
+        query = due.compile(session.get_bind(), compile_kwargs={"literal_binds": True})
         if not sqlite:
             session.execute(text("SET LOCAL enable_seqscan = off"))  # the table is empty here
         plan = session.execute(text(f"EXPLAIN {'QUERY PLAN' if sqlite else ''} {query}")).all()

@@ -226,7 +226,7 @@ def test_scheduled_mail_has_its_files_at_once_and_leaves_at_its_time(caller: Cal
 def test_cancelled_mail_asks_nobody(caller: Caller, files: FileServer) -> None:
     message_id = send(caller, f"{files.url}/a.pdf")
     with caller.gateway.database.session() as session:
-        assert deliveries_control.cancel(session, message_id, utcnow()) == 1
+        assert deliveries_control.cancel(session, [message_id], utcnow()) == 1
     with running(attachments_job(caller.gateway)):
         until(lambda: unfinished(caller) == 0)
     assert files.asked == []
