@@ -66,7 +66,7 @@ def report(session: Session, gateway: Gateway, domain: Domain) -> Report:
     """*domain* as it stood at the last look."""
     check = session.get(DomainCheck, domain.id)
     findings = check.findings if check else {}
-    server = sending_server(gateway, gateway.preferences.current())
+    server = sending_server(gateway, gateway.preferences.current(), domain.id)
     keys = {f"dkim:{key.selector}": key for key in dkim.published(session, domain.id)}
     records = []
     for wanted in _wanted(session, domain, server):
@@ -82,9 +82,13 @@ def report(session: Session, gateway: Gateway, domain: Domain) -> Report:
     return Report(domain, records, light, check.zone if check else "", check.host if check else "", server)
 
 
-def sending_server(gateway: Gateway, current: Current) -> str | None:
-    """The name of the server that hands mail to the recipients' servers, if that is this one."""
-    if current.delivery == "relay" or (current.delivery == "capture" and current.relay):
+def sending_server(gateway: Gateway, current: Current, domain_id: int) -> str | None:
+    """The name of the server that hands the domain's mail to the recipients' servers, if that is this one."""
+    if (
+        domain_id in current.domain_relays
+        or current.delivery == "relay"
+        or (current.delivery == "capture" and current.relay)
+    ):
         return None
     return gateway.settings.hostname.lower()
 
@@ -94,7 +98,7 @@ def check(gateway: Gateway, domain_id: int, actor: Actor) -> None:
     with gateway.database.session() as session:
         domain = session.get_one(Domain, domain_id)
         dkim.ensure(session, gateway.vault, domain)
-        server = sending_server(gateway, gateway.preferences.current())
+        server = sending_server(gateway, gateway.preferences.current(), domain.id)
         wanted = _wanted(session, domain, server)
     lookup = partial(_lookup, gateway)
     found: dict[str, Found] = {}
