@@ -17,7 +17,9 @@ POLICY = "script-src 'self'; style-src 'self'"
 
 def routes(app: Flask, method: str) -> list[str]:
     """Every route of the panel that takes *method*, with arguments filled in."""
-    found = [re.sub(r"<[^>]+>", "1", rule.rule) for rule in app.url_map.iter_rules() if method in rule.methods]
+    rules = [rule.rule for rule in app.url_map.iter_rules() if method in rule.methods]
+    one_of = [re.sub(r"<any\((\w+)[^)]*\):\w+>", r"\1", rule) for rule in rules]  # the first that it may be
+    found = [re.sub(r"<[^>]+>", "1", rule) for rule in one_of]
     return [path for path in found if not path.startswith("/static/")]
 
 
