@@ -22,12 +22,14 @@ from webapp.core.services.gateway import Gateway
 from webapp.core.services.unfinished import (
     LONGEST_TRY,
     MOST_TRIES,
+    RENEW_EVERY,
     Unfinished,
     claim,
     complete,
     give_back,
     give_up,
     put_off,
+    renew,
     still_wanted,
     stored_size,
 )
@@ -63,17 +65,21 @@ class _Fetching:
         self._most = gateway.settings.max_message_bytes
         self._policy = RetryPolicy(first=gateway.settings.retry_first, max_age=gateway.settings.retry_max_age)
         self._off_loop = OffLoop(gateway.database, name="attachments", threads=2)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Unfinished] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Fetch until *stop* is set."""
+        renewed_at = utcnow()
         try:
             while not stop.is_set():
                 if room := AT_ONCE - len(self._tasks):
                     for claimed in await self._off_loop.in_session(partial(claim, now=utcnow(), limit=room)):
                         task = asyncio.create_task(self._finish(claimed))
-                        self._tasks.add(task)
-                        task.add_done_callback(self._tasks.discard)
+                        self._tasks[task] = claimed
+                        task.add_done_callback(self._tasks.pop)
+                if utcnow() - renewed_at >= RENEW_EVERY:
+                    renewed_at = utcnow()
+                    await self._off_loop.in_session(partial(renew, claimed=list(self._tasks.values()), now=renewed_at))
                 with suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), POLL)
         finally:

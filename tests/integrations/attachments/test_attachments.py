@@ -16,7 +16,10 @@ from tests.integrations.api.conftest import MAIL, Caller, make_caller, parsed, r
 from tests.support.queue import delivering, running, until
 from webapp.certificate import ensure_certificate
 from webapp.core.models import UnfinishedMessage, utcnow
+from webapp.core.rules.compose import AttachedFile
 from webapp.core.services import deliveries_control
+from webapp.core.services import unfinished as unfinished_messages
+from webapp.core.services.deliveries import RetryPolicy
 from webapp.net.targets import TargetGuard
 
 from .fileserver import FILE, FileServer, serving
@@ -245,6 +248,30 @@ def test_a_worker_that_stops_gives_its_work_back(caller: Caller, files: FileServ
     with running(attachments_job(caller.gateway)):
         until(lambda: unfinished(caller) == 0)
     assert attached(caller, message_id)[0][2] == FILE
+
+
+def test_a_worker_that_is_killed_loses_its_claim_and_can_t_undo_what_the_next_one_did(
+    caller: Caller, files: FileServer
+) -> None:
+    message_id = send(caller, f"{files.url}/a.pdf")
+    now = utcnow()
+    with caller.gateway.database.session() as session:
+        (killed,) = unfinished_messages.claim(session, now=now, limit=5)
+    with caller.gateway.database.session() as session:
+        assert unfinished_messages.claim(session, now=now + unfinished_messages.LEASE / 2, limit=5) == []
+        unfinished_messages.renew(session, [killed], now=now + unfinished_messages.LEASE / 2)
+        assert unfinished_messages.claim(session, now=now + unfinished_messages.LEASE, limit=5) == []
+        (successor,) = unfinished_messages.claim(session, now=now + 2 * unfinished_messages.LEASE, limit=5)
+        assert (successor.message_id, successor.attempt) == (message_id, 2)
+    files_had = [AttachedFile("a.pdf", FILE)]
+    limit = caller.gateway.settings.max_message_bytes
+    with caller.gateway.database.session() as session:
+        policy = RetryPolicy(timedelta(seconds=1), timedelta(days=1))
+        unfinished_messages.give_up(session, killed, "Too late.", policy=policy, now=now)
+        assert unfinished_messages.complete(session, successor, files_had, limit=limit, now=now)
+        assert unfinished_messages.complete(session, killed, files_had, limit=limit, now=now)
+    assert recipient(caller, message_id)["status"] == "queued"
+    assert len(attached(caller, message_id)) == 1
 
 
 def test_over_https_and_only_with_a_good_certificate(caller: Caller) -> None:

@@ -6,7 +6,7 @@ does: each begun try has its number.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from secrets import token_hex
@@ -25,8 +25,9 @@ from webapp.core.services.deliveries import Outcome, RetryPolicy, record
 MOST_TRIES = 3
 #: How long one try may take, at most.
 LONGEST_TRY = timedelta(seconds=90)
-#: A claim ends by itself after this long.
-LEASE = timedelta(seconds=120)
+#: A claim ends by itself after this long, unless its holder renews it, which it does this often.
+LEASE = timedelta(seconds=30)
+RENEW_EVERY = timedelta(seconds=10)
 #: The second and the third try come so many times the first delay after the one before, which is a minute at most:
 #: with the tries themselves all is over within ten minutes.
 _DELAYS, _LONGEST_DELAY = (1, 4), timedelta(minutes=1)
@@ -60,6 +61,12 @@ def claim(session: Session, *, now: datetime, limit: int) -> list[Unfinished]:
         .execution_options(synchronize_session=False)
     ).all()
     return [Unfinished(row.message_id, row.tries, tuple(LinkedFile(**link) for link in row.links)) for row in taken]
+
+
+def renew(session: Session, claimed: Iterable[Unfinished], *, now: datetime) -> None:
+    """Prolong the claims that are still held."""
+    for one in sorted(claimed, key=lambda one: one.message_id):
+        session.execute(update(UnfinishedMessage).where(_mine(one)).values(due_at=now + LEASE))
 
 
 def give_back(session: Session, claimed: Unfinished, *, now: datetime) -> None:
