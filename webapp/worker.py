@@ -18,7 +18,7 @@ from webapp.core.database import UNAVAILABLE
 from webapp.core.models import utcnow
 from webapp.core.services.gateway import Gateway
 from webapp.core.services.heartbeats import BEAT_SECONDS
-from webapp.core.services.housekeeping import purge
+from webapp.core.services.housekeeping import Kept, purge
 
 log = structlog.get_logger(__name__)
 
@@ -70,8 +70,10 @@ def housekeeping_job(gateway: Gateway) -> Job:
     """Deletes what is past its time, one small transaction after the other."""
 
     def batch() -> int:
+        current = gateway.preferences.current()
+        kept = Kept(current.logs_kept, current.content_kept, current.messages_kept)
         with gateway.database.session() as session:
-            return purge(session, utcnow(), refusals_kept=gateway.preferences.current().logs_kept)
+            return purge(session, utcnow(), kept=kept)
 
     async def run(stop: asyncio.Event) -> None:
         while not stop.is_set():

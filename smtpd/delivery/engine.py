@@ -160,6 +160,7 @@ class DeliveryEngine:
     def _claim(self, lane: Lane, limit: int) -> tuple[Current, list[Claimed]]:
         # The mode is read before the claim: what is claimed after a change to capture doesn't leave.
         current = self._gateway.preferences.current()
+        self._policy = replace(self._policy, soft_bounces=current.soft_bounces)
         newest, lease = lane.beside is not None, self._identity.lease
         with self._gateway.database.session() as session:
             taken = claim(session, lease=lease, now=utcnow(), limit=limit, fresh=lane.fresh, newest_first=newest)

@@ -263,3 +263,15 @@ def test_each_form_needs_its_token(owner: Browser, gateway: Gateway, form: str) 
 def test_durations_as_the_field_takes_them() -> None:
     lengths = {"5m": 300, "90s": 90, "1h": 3600, "1d": 86400, "36h": 129600}
     assert [short(timedelta(seconds=seconds)) for seconds in lengths.values()] == list(lengths)
+
+
+def test_how_long_mail_is_kept(owner: Browser, panel_app: Flask) -> None:
+    owner.get("/admin/settings/")
+    form = {"content_kept_days": "60", "messages_kept_days": "30", "soft_bounces": "5"}
+    refused = owner.post("/admin/settings/retention", form)
+    assert refused.status_code == 422
+    assert "longer than its message" in refused.get_data(as_text=True)
+    assert owner.post("/admin/settings/retention", form | {"content_kept_days": "7"}).status_code == 303
+    with gateway_of(panel_app).database.session() as session:
+        current = gateway_of(panel_app).preferences.read(session)
+    assert (current.content_kept.days, current.messages_kept.days, current.soft_bounces) == (7, 30, 5)

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 
+from tests.core.services.queueing import ids, settle, take, tried
 from tests.support.factories import make_api_key, make_domain
 from tests.support.queue import enqueue
 from webapp.core.models import (
     Base,
+    Delivery,
+    DeliveryAttempt,
     Domain,
+    Event,
     FailedAttempt,
     Hook,
     HookDelivery,
     IdempotencyKey,
+    Message,
+    MessageSource,
     OneTimeLink,
     Refusal,
     utcnow,
 )
 from webapp.core.rules.events import EventName
+from webapp.core.rules.statuses import Status
 from webapp.core.services import events, hooks
 from webapp.core.services.audit import COMMAND_LINE
 from webapp.core.services.gateway import Gateway
-from webapp.core.services.housekeeping import purge
+from webapp.core.services.housekeeping import Kept, purge
 
 
 def count(gateway: Gateway, table: type[Base]) -> int:
@@ -96,7 +103,7 @@ def test_refusals_are_kept_as_long_as_an_owner_says(gateway: Gateway) -> None:
             refusal = {"door": "smtp", "ip": "192.0.2.1", "code": "x", "cause": "x", "text": "", "trace": {}}
             session.add(Refusal(reference=f"REF{days}", at=now - timedelta(days=days), **refusal))
         session.flush()
-        assert purge(session, now, refusals_kept=timedelta(days=2)) == 1
+        assert purge(session, now, kept=Kept(refusals=timedelta(days=2))) == 1
         assert session.scalars(select(Refusal.reference)).all() == ["REF1"]
 
 
@@ -122,3 +129,33 @@ def test_events_go_after_a_month_and_deleted_hooks_at_once(gateway: Gateway) -> 
         assert [event["recipient"] for event in events.latest(session, domain.id, limit=9)] == ["29@example.org"]
         assert session.scalars(select(Hook.name)).all() == ["Kept"]
     assert count(gateway, HookDelivery) == 1
+
+
+def test_content_goes_first_then_messages_in_small_bites_and_nothing_that_waits(gateway: Gateway) -> None:
+    ended = [enqueue(gateway, "ann@example.org", "bob@example.org") for _ in range(3)]
+    settle(gateway, *[tried(id_, Status.DELIVERED, "Taken", 250) for id_ in ids(take(gateway))])
+    waiting = enqueue(gateway)
+
+    def left() -> list[int]:
+        return [count(gateway, table) for table in (MessageSource, DeliveryAttempt, Delivery, Message)]
+
+    def clean(now: datetime, kept: Kept) -> list[int]:
+        bites = []
+        while not bites or bites[-1]:
+            with gateway.database.session() as session:
+                bites.append(purge(session, now, batch=2, kept=kept))
+        return bites
+
+    later = utcnow() + timedelta(days=40)
+    kept = Kept(content=timedelta(days=30), messages=timedelta(days=90))
+    clean(utcnow(), kept)
+    assert left() == [4, 6, 7, 4]
+    clean(later, kept)
+    assert left() == [1, 6, 7, 4]
+    bites = clean(utcnow() + timedelta(days=100), kept)
+    assert max(bites) == 2
+    assert left() == [1, 0, 1, 1]
+    with gateway.database.session() as session:
+        assert session.get(Message, waiting) is not None
+        assert session.get(Message, ended[0]) is None
+        assert session.scalar(select(func.count()).select_from(Event).where(Event.message_id.in_(ended))) == 0

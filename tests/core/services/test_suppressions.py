@@ -10,11 +10,12 @@ import pytest
 
 from tests.support.factories import make_domain
 from webapp.core.models import utcnow
+from webapp.core.rules.bounces import SOFT_BOUNCES
 from webapp.core.services import domains, suppressions
 from webapp.core.services.audit import COMMAND_LINE
 from webapp.core.services.errors import ServiceError
 from webapp.core.services.gateway import Gateway
-from webapp.core.services.suppressions import SOFT_BOUNCES, Key
+from webapp.core.services.suppressions import Key
 
 NOW = utcnow()
 

@@ -28,7 +28,7 @@ from webapp.settings import Settings
 
 from .relay_form import SECURITIES
 from .request_limits import RequestLimitsForm
-from .settings_forms import DeliveryForm, LockoutForm, NotificationsForm
+from .settings_forms import DeliveryForm, LockoutForm, NotificationsForm, RetentionForm
 
 
 class SettingsView(PanelView, BaseView):
@@ -61,45 +61,20 @@ class SettingsView(PanelView, BaseView):
                 return redirect(self.get_url(".index"), 303)
         return self._page(current, form), 422
 
-    @expose("/lockout", methods=("POST",))
-    def lockout(self) -> ResponseReturnValue:
-        """When an address is locked, and which never is."""
-        current, form = _read(), LockoutForm()
+    @expose("/<any(lockout, requests, notifications, retention):section>", methods=("POST",))
+    def save(self, section: str) -> ResponseReturnValue:
+        """One of the other sections."""
+        form = _FORMS[f"{section}_form"]()
         if form.validate():
             try:
-                self._store(form.changes())
+                self._store(form.changes())  # type: ignore[attr-defined]
             except ServiceError as error:
                 db.session.rollback()
                 show_error(form, error)
             else:
-                flash("The lock settings were saved.", "success")
-                return redirect(self.get_url(".index", _anchor="locks"), 303)
-        return self._page(current, form), 422
-
-    @expose("/requests", methods=("POST",))
-    def requests(self) -> ResponseReturnValue:
-        """How often programs may call the API."""
-        form = RequestLimitsForm()
-        if form.validate():
-            self._store(form.changes())
-            flash("The limits on requests were saved.", "success")
-            return redirect(self.get_url(".index", _anchor="requests"), 303)
+                flash(_SAVED[section], "success")
+                return redirect(self.get_url(".index", _anchor=section), 303)
         return self._page(_read(), form), 422
-
-    @expose("/notifications", methods=("POST",))
-    def notifications(self) -> ResponseReturnValue:
-        """Whether owners hear of alerts by mail."""
-        current, form = _read(), NotificationsForm()
-        if form.validate():
-            try:
-                self._store(form.changes([domain.name for domain in domains.live(db.session())]))
-            except ServiceError as error:
-                db.session.rollback()
-                show_error(form, error)
-            else:
-                flash("The notification settings were saved.", "success")
-                return redirect(self.get_url(".index", _anchor="notifications"), 303)
-        return self._page(current, form), 422
 
     @expose("/vouch", methods=("POST",))
     def vouch(self) -> ResponseReturnValue:
@@ -150,6 +125,13 @@ _FORMS: dict[str, type[PanelForm]] = {
     "lockout_form": LockoutForm,
     "requests_form": RequestLimitsForm,
     "notifications_form": NotificationsForm,
+    "retention_form": RetentionForm,
+}
+_SAVED = {
+    "lockout": "The lock settings were saved.",
+    "requests": "The limits on requests were saved.",
+    "notifications": "The notification settings were saved.",
+    "retention": "From now on mail is kept as long as that.",
 }
 _TOLD = {
     "capture": "Mail is captured from now on: it is kept and shown, and nothing leaves this server.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -10,8 +10,10 @@ from wtforms import IntegerField, RadioField, SelectChoice, StringField, TextAre
 from wtforms.validators import InputRequired, NumberRange, Optional
 
 from webapp.admin.forms import PanelForm
+from webapp.core.services import domains
 from webapp.core.services.errors import ServiceError
 from webapp.core.services.preferences import Current
+from webapp.db import db
 
 from .relay_form import RelayForm
 
@@ -109,13 +111,49 @@ class NotificationsForm(PanelForm):
         """Filled in with what is in force."""
         return cls(formdata=None, data={"alerts_sender": current.alerts_sender or ""})
 
-    def changes(self, domains: Sequence[str]) -> dict[str, Any]:
-        """What to store; the sender must be at one of *domains*. Raise `ServiceError` naming the field."""
+    def changes(self) -> dict[str, Any]:
+        """What to store; the sender must be at a domain of ours. Raise `ServiceError` naming the field."""
         sender = (self.alerts_sender.data or "").strip()
-        if sender and sender.rpartition("@")[2].lower() not in domains:
-            known = f"such as alerts@{domains[0]}" if domains else "and you have none yet: add one under Domains"
+        ours = [domain.name for domain in domains.live(db.session())]
+        if sender and sender.rpartition("@")[2].lower() not in ours:
+            known = f"such as alerts@{ours[0]}" if ours else "and you have none yet: add one under Domains"
             raise ServiceError(f"Give an address at one of your sending domains, {known}.", field="alerts_sender")
         return {"alerts_sender": sender or None}
+
+
+class RetentionForm(PanelForm):
+    """How long mail is kept, and when an address that bounces is given up."""
+
+    content_kept_days = IntegerField(
+        "Keep the content for",
+        [InputRequired("Type a number of days."), NumberRange(1, 3650, "Give a number of days from 1 to 3650.")],
+        description="Text, attachments and source. What became of a message is still shown afterwards.",
+        render_kw={"inputmode": "numeric", "min": 1, "max": 3650},
+    )
+    messages_kept_days = IntegerField(
+        "Keep messages for",
+        [InputRequired("Type a number of days."), NumberRange(1, 3650, "Give a number of days from 1 to 3650.")],
+        description="Afterwards nothing of them is left. Mail that still waits is never deleted.",
+        render_kw={"inputmode": "numeric", "min": 1, "max": 3650},
+    )
+    soft_bounces = IntegerField(
+        "Suppress an address after",
+        [InputRequired("Type a number."), NumberRange(1, 100, "Give a number from 1 to 100.")],
+        description="Passing refusals in a row, such as a full mailbox. An address that doesn't exist goes at once.",
+        render_kw={"inputmode": "numeric", "min": 1, "max": 100},
+    )
+
+    @classmethod
+    def showing(cls, current: Current) -> RetentionForm:
+        """Filled in with what is in force."""
+        days = {"content_kept_days": current.content_kept.days, "messages_kept_days": current.messages_kept.days}
+        return cls(formdata=None, data=days | {"soft_bounces": current.soft_bounces})
+
+    def changes(self) -> dict[str, Any]:
+        """What to store. Raise `ServiceError` naming the field."""
+        if self.content_kept_days.data > self.messages_kept_days.data:
+            raise ServiceError("The content can't be kept longer than its message.", field="content_kept_days")
+        return {name: self[name].data for name in ("content_kept_days", "messages_kept_days", "soft_bounces")}
 
 
 def short(duration: timedelta) -> str:

@@ -7,6 +7,9 @@ from typing import Literal
 
 BounceType = Literal["hard", "soft", "block"]
 
+#: So many soft bounces in a row suppress an address, unless an owner says otherwise.
+SOFT_BOUNCES = 3
+
 _ENHANCED = re.compile(r"(?<![\d.])([245])\.(\d{1,3})\.(\d{1,3})(?![\d.])")
 #: The mailbox or its domain is not there, and won't be (RFC 3463 sections 3.2 to 3.5, RFC 7505, RFC 7504).
 _HARD = frozenset({"1.0", "1.1", "1.2", "1.3", "1.4", "1.6", "1.10", "2.1", "4.4"})

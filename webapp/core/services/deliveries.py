@@ -20,7 +20,7 @@ from sqlalchemy import ColumnElement, Select, case, insert, literal_column, sele
 from sqlalchemy.orm import Session
 
 from webapp.core.models import Delivery, DeliveryAttempt, Message, MessageSource
-from webapp.core.rules.bounces import classify
+from webapp.core.rules.bounces import SOFT_BOUNCES, BounceType, classify
 from webapp.core.rules.duration import format_duration
 from webapp.core.rules.events import OF_STATUS, EventName
 from webapp.core.rules.retry import given_up, next_delay
@@ -80,10 +80,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """When a deferred delivery is tried again, and for how long. `random` gives the jitter, from 0 to 1."""
+    """When a deferred delivery is tried again, and for how long; how many soft bounces in a row suppress an address.
+
+    `random` gives the jitter, from 0 to 1.
+    """
 
     first: timedelta
     max_age: timedelta
+    soft_bounces: int = SOFT_BOUNCES
     random: Callable[[], float] = field(default=random)
 
 
@@ -245,7 +249,7 @@ def record(
         session.execute(update(Delivery), rows)
     if tries:
         session.execute(insert(DeliveryAttempt), tries)
-    _note_addresses(session, told, given_up_on, now)
+    _note_addresses(session, told, given_up_on, policy, now)
     ours = {row.message_id for row in held.values() if row.door == notices.DOOR}  # no program's business
     happened(session, (one for one in told if one.message_id not in ours), now)
     refresh_messages(session, {row.message_id for row in held.values()})
@@ -321,19 +325,21 @@ def _events(row: _Held, outcome: Outcome, settled: dict[str, Any]) -> list[Happe
 
 
 def _note_addresses(
-    session: Session, told: Iterable[Happened], given_up_on: Iterable[tuple[_Held, str]], now: datetime
+    session: Session,
+    told: Iterable[Happened],
+    given_up_on: Iterable[tuple[_Held, str]],
+    policy: RetryPolicy,
+    now: datetime,
 ) -> None:
     """Keep the suppression lists: what bounced, what its server kept putting off, and what took mail."""
-    took = []
-    for row, reason in given_up_on:
-        key = suppressions.Key.of(row.domain_id, row.recipient)
-        suppressions.bounced(session, key, "soft", reason, message_id=row.message_id, now=now)
-    for one in told:
-        key = suppressions.Key.of(one.domain_id, one.recipient)
-        if one.bounce_type:
-            suppressions.bounced(session, key, one.bounce_type, one.reason or "", message_id=one.message_id, now=now)
-        elif one.event == EventName.DELIVERED:
-            took.append(key)
+    refused: list[tuple[int, str, BounceType, str, str]] = [
+        (row.domain_id, row.recipient, "soft", reason, row.message_id) for row, reason in given_up_on
+    ]
+    refused += [(x.domain_id, x.recipient, x.bounce_type, x.reason or "", x.message_id) for x in told if x.bounce_type]
+    for domain_id, recipient, kind, reason, message_id in refused:
+        key = suppressions.Key.of(domain_id, recipient)
+        suppressions.bounced(session, key, kind, reason, message_id=message_id, now=now, soft_limit=policy.soft_bounces)
+    took = [suppressions.Key.of(x.domain_id, x.recipient) for x in told if x.event == EventName.DELIVERED]
     suppressions.forgive(session, took)
 
 

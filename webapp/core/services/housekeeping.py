@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, select, tuple_
+from sqlalchemy import ColumnElement, Select, delete, select, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from webapp.core.models import (
     AdminSession,
     Alert,
     BlocklistHit,
+    Delivery,
+    DeliveryAttempt,
     Event,
     FailedAttempt,
     Hook,
@@ -19,13 +23,16 @@ from webapp.core.models import (
     IdempotencyKey,
     KnownAddress,
     Lock,
+    Message,
+    MessageSource,
     OneTimeLink,
     Refusal,
     ReverseName,
     Task,
 )
-from webapp.core.rules.identifiers import first_event_id
+from webapp.core.rules.identifiers import first_event_id, first_message_id
 from webapp.core.rules.locks import FAMILIAR_FOR, FORGIVEN_AFTER
+from webapp.core.rules.statuses import FINAL
 from webapp.core.services.acceptance import IDEMPOTENCY_KEPT
 from webapp.core.services.events import EVENTS_KEPT
 from webapp.core.services.tasks import TASKS_KEPT
@@ -37,6 +44,16 @@ MOST_REFUSALS = 500_000
 #: Rows that one transaction deletes at most.
 BATCH = 500
 
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """How long owners want to keep what is theirs to decide."""
+
+    refusals: timedelta = LOGS_KEPT
+    content: timedelta | None = None  # of mail; None: for ever
+    messages: timedelta | None = None
+
+
 _Key = tuple[InstrumentedAttribute[Any], ...]
 
 
@@ -45,14 +62,15 @@ def purge(
     now: datetime,
     *,
     batch: int = BATCH,
-    refusals_kept: timedelta = LOGS_KEPT,
+    kept: Kept | None = None,
     most_refusals: int = MOST_REFUSALS,
 ) -> int:
     """Delete at most *batch* rows that are past their time. Return how many; 0 when nothing is left to do."""
     # Read before anything is locked for writing: it leafs through as many rows as may stay.
     surplus = session.scalar(select(Refusal.at).order_by(Refusal.at.desc()).offset(most_refusals).limit(1))
-    oldest_refusal = max(now - refusals_kept, surplus or now - refusals_kept)
-    for key, expired in _expired(now, oldest_refusal):
+    kept = kept or Kept()
+    oldest_refusal = max(now - kept.refusals, surplus or now - kept.refusals)
+    for key, expired in (*_expired(now, oldest_refusal), *_expired_mail(now, kept)):
         oldest = select(*key).where(expired).limit(batch)
         gone = len(session.execute(delete(key[0].class_).where(tuple_(*key).in_(oldest)).returning(*key)).all())
         if gone:
@@ -82,3 +100,22 @@ def _expired(now: datetime, oldest_refusal: datetime) -> tuple[tuple[_Key, Colum
         ((ReverseName.ip,), ReverseName.wanted_at <= now - LOGS_KEPT),
         ((BlocklistHit.id,), BlocklistHit.last_at <= now - LOGS_KEPT),
     )
+
+
+def _expired_mail(now: datetime, kept: Kept) -> Iterator[tuple[_Key, ColumnElement[bool]]]:
+    """The same of mail that has come to its end. What hangs on a message goes before it, in batches of its own."""
+
+    def ended(before: datetime) -> Select[str]:
+        # Identifiers sort by time: their own index finds the old ones.
+        return select(Message.id).where(Message.id < first_message_id(before), Message.status.in_(FINAL))
+
+    if kept.content is not None:
+        yield (MessageSource.message_id,), MessageSource.message_id.in_(ended(now - kept.content))
+    if kept.messages is not None:
+        old = ended(now - kept.messages)
+        deliveries = select(Delivery.id).where(Delivery.message_id.in_(old))
+        yield (Event.id,), Event.message_id.in_(old)
+        yield (DeliveryAttempt.id,), DeliveryAttempt.delivery_id.in_(deliveries)
+        yield (Delivery.id,), Delivery.message_id.in_(old)
+        yield (MessageSource.message_id,), MessageSource.message_id.in_(old)
+        yield (Message.id,), Message.id.in_(old)

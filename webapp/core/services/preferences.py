@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from webapp.core.database import UNAVAILABLE, Database
 from webapp.core.models import Preference
 from webapp.core.rules.addresses import parse_address
+from webapp.core.rules.bounces import SOFT_BOUNCES
 from webapp.core.rules.duration import parse_duration
 from webapp.core.rules.networks import Network, NetworkError, parse_networks
 from webapp.core.rules.relay import RelayTarget
@@ -31,8 +32,18 @@ from webapp.settings import DeliveryMode, Settings
 FRESH_SECONDS = 2.0
 #: How long refusals, failed attempts among them, are kept unless an owner says otherwise.
 LOGS_KEPT_DAYS = 90
+#: The same for mail: its content, and what became of it.
+CONTENT_KEPT_DAYS, MESSAGES_KEPT_DAYS = 30, 90
 #: Requests a minute at the HTTP door; the most that can be set.
 _RATES, MOST_REQUESTS = ("requests_per_key", "requests_per_address"), 1_000_000
+#: Whole numbers from 1, and the most that can be set.
+_COUNTS = {
+    "lockout_failures": 1000,
+    "logs_kept_days": 3650,
+    "content_kept_days": 3650,
+    "messages_kept_days": 3650,
+    "soft_bounces": 100,
+}
 #: The names that can be stored.
 NAMES = (
     "delivery",
@@ -42,6 +53,9 @@ NAMES = (
     "lockout_first",
     "never_lock",
     "logs_kept_days",
+    "content_kept_days",
+    "messages_kept_days",
+    "soft_bounces",
     "blocklist_exempt",
     "alerts_sender",
     *_RATES,
@@ -63,6 +77,9 @@ class Current:
     lockout_first: timedelta
     never_lock: tuple[Network, ...]
     logs_kept: timedelta
+    content_kept: timedelta
+    messages_kept: timedelta
+    soft_bounces: int
     blocklist_exempt: tuple[Network, ...]
     alerts_sender: str | None
     requests_per_key: int | None = None
@@ -109,6 +126,9 @@ class Preferences:
             lockout_first=parse_duration(values.get("lockout_first", self._settings.lockout_first)),
             never_lock=parse_networks("\n".join(values.get("never_lock", []))),
             logs_kept=timedelta(days=int(values.get("logs_kept_days", LOGS_KEPT_DAYS))),
+            content_kept=timedelta(days=int(values.get("content_kept_days", CONTENT_KEPT_DAYS))),
+            messages_kept=timedelta(days=int(values.get("messages_kept_days", MESSAGES_KEPT_DAYS))),
+            soft_bounces=int(values.get("soft_bounces", SOFT_BOUNCES)),
             alerts_sender=values.get("alerts_sender"),
             **{name: values.get(name) for name in _RATES},
             blocklist_exempt=parse_networks("\n".join(values.get("blocklist_exempt", []))),
@@ -144,9 +164,7 @@ def _clean(name: str, value: Any) -> Any:  # noqa: PLR0911 - one a name
                 return value
             case "relay_url":
                 return RelayTarget.parse(value).url if value else None
-            case "lockout_failures" if str(value).isdigit() and 1 <= int(value) <= 1000:
-                return int(value)
-            case "logs_kept_days" if str(value).isdigit() and 1 <= int(value) <= 3650:
+            case _ if name in _COUNTS and str(value).isdigit() and 1 <= int(value) <= _COUNTS[name]:
                 return int(value)
             case "lockout_window" | "lockout_first":
                 return f"{round(parse_duration(value).total_seconds())}s"

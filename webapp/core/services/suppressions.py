@@ -17,14 +17,12 @@ from sqlalchemy.orm import Session
 
 from webapp.core.models import Domain, Suppression, utcnow
 from webapp.core.rules.addresses import AddressError, parse_address
-from webapp.core.rules.bounces import BounceType
+from webapp.core.rules.bounces import SOFT_BOUNCES, BounceType
 from webapp.core.rules.refusals import printable
 from webapp.core.services import audit
 from webapp.core.services.audit import Actor
 from webapp.core.services.errors import ServiceError
 
-#: So many soft bounces in a row suppress an address.
-SOFT_BOUNCES = 3
 MOST_IMPORTED = 50_000
 #: What a spreadsheet takes for a formula when a cell begins with it.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -65,9 +63,16 @@ def among(session: Session, keys: Iterable[Key]) -> dict[Key, str]:
 
 
 def bounced(
-    session: Session, key: Key, bounce_type: BounceType, reason: str, *, message_id: str, now: datetime
+    session: Session,
+    key: Key,
+    bounce_type: BounceType,
+    reason: str,
+    *,
+    message_id: str,
+    now: datetime,
+    soft_limit: int = SOFT_BOUNCES,
 ) -> None:
-    """Note a final refusal. A *block* says nothing of the address."""
+    """Note a final refusal. *soft_limit* of the soft ones in a row suppress; a *block* says nothing of the address."""
     if bounce_type == "block":
         return
     row = session.scalar(
@@ -80,7 +85,7 @@ def bounced(
         return
     row.soft_bounces += bounce_type == "soft"
     row.kind, row.reason, row.message_id, row.updated_at = bounce_type, reason, message_id, now
-    if bounce_type == "hard" or row.soft_bounces >= SOFT_BOUNCES:
+    if bounce_type == "hard" or row.soft_bounces >= soft_limit:
         row.since = now
 
 
@@ -166,7 +171,7 @@ def _why(kind: str, reason: str) -> str:
         case "hard":
             what = "Not sent: the address is suppressed, since mail to it bounced"
         case "soft":
-            what = f"Not sent: the address is suppressed after {SOFT_BOUNCES} bounces in a row"
+            what = "Not sent: the address is suppressed after several bounces in a row"
         case _:
             what = "Not sent: the address was put on the suppression list"
     return f"{what}: {reason}" if reason else f"{what}."
