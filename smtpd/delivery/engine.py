@@ -82,7 +82,7 @@ RETRIES = Lane(fresh=False, room=50, poll=1.0)
 LANES = (
     NEW,
     RETRIES,
-    Lane(fresh=True, room=100, poll=0.2, beside=NEW),
+    Lane(fresh=True, room=100, poll=0.5, beside=NEW),
     Lane(fresh=False, room=50, poll=1.0, beside=RETRIES),
 )
 #: Deliveries that the newer lanes claim at once: most may have to be put off.
@@ -109,6 +109,7 @@ class DeliveryEngine:
         self._hand = Hand()
         self._tasks: set[asyncio.Task[None]] = set()
         self._overflowing: set[Lane] = set()
+        self._crowded = False  # whether mail was put off lately: asking for more so soon would be in vain
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -136,9 +137,12 @@ class DeliveryEngine:
 
     async def _work_beside(self, lane: Lane, stop: asyncio.Event) -> None:
         """Take the newest of what the lane beside can't take in."""
-        while not await stopped_within(stop, lane.poll):
+        more = False
+        while not await stopped_within(stop, BUSY_SECONDS if more and not self._crowded else lane.poll):
+            more = False
             if lane.beside in self._overflowing and self._hand.parcels(lane) < lane.room:
-                await self._take(lane)
+                self._crowded = False
+                more = await self._take(lane)
 
     async def _take(self, lane: Lane) -> bool:
         """Claim for *lane* and start delivering. Return whether there is likely more."""
@@ -216,6 +220,7 @@ class DeliveryEngine:
 
     async def _report(self, outcomes: Sequence[Outcome]) -> None:
         """Return once *outcomes* are on disk, however long the database is gone: the mail has left already."""
+        self._crowded |= any(outcome.attempt is None and outcome.not_before for outcome in outcomes)
         while outcomes:
             work = partial(record, outcomes=outcomes, lease=self._identity.lease, policy=self._policy, now=utcnow())
             try:

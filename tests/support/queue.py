@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
 
 from smtpd.delivery.engine import DeliveryEngine
 from tests.support.factories import make_domain
@@ -22,15 +23,32 @@ from webapp.core.services.gateway import Gateway
 SOURCE = b"From: Shop <shop@example.com>\r\nTo: ann@example.org\r\nSubject: Your order\r\n\r\nHello.\r\n"
 
 
-def enqueue(
-    gateway: Gateway,
-    *recipients: str,
+def enqueue(gateway: Gateway, *recipients: str, **values: Any) -> str:
+    """Put a message in the queue as acceptance does; return its id.
+
+    Keyword arguments are `source`, `due_at` and `attempts`, and columns of the message.
+    """
+    return enqueue_all(gateway, [recipients or ("ann@example.org",)], **values)[0]
+
+
+def enqueue_all(gateway: Gateway, messages: Sequence[Sequence[str]], **values: Any) -> list[str]:
+    """Put many messages in the queue at once, each for some recipients; otherwise as `enqueue`."""
+    with gateway.database.session() as session:
+        domain = session.scalar(select(Domain.id))
+    domain_id = domain if domain is not None else make_domain(gateway)
+    with gateway.database.session() as session:
+        return [_put(session, recipients, domain_id=domain_id, **values) for recipients in messages]
+
+
+def _put(
+    session: Session,
+    recipients: Sequence[str],
+    *,
     source: bytes = SOURCE,
     due_at: datetime | None = None,
     attempts: int = 0,
     **values: Any,
 ) -> str:
-    """Put a message in the queue as acceptance does; return its id. Keyword arguments are columns of the message."""
     now = utcnow()
     message_id = new_message_id(now)
     send_at = values.get("send_at")
@@ -48,25 +66,21 @@ def enqueue(
         "smtputf8": False,
         "created_at": now,
     }
-    with gateway.database.session() as session:
-        domain = session.scalar(select(Domain.id))
-    domain_id = domain if domain is not None else make_domain(gateway)
-    with gateway.database.session() as session:
-        session.execute(insert(Message), [row | {"domain_id": domain_id} | values])
-        session.execute(insert(MessageSource), [{"message_id": message_id, "source": source}])
-        session.execute(
-            insert(Delivery),
-            [
-                {
-                    "message_id": message_id,
-                    "recipient": recipient,
-                    "status": status,
-                    "attempts": attempts,
-                    "due_at": due_at or send_at or now,
-                }
-                for recipient in recipients or ("ann@example.org",)
-            ],
-        )
+    session.execute(insert(Message), [row | values])
+    session.execute(insert(MessageSource), [{"message_id": message_id, "source": source}])
+    session.execute(
+        insert(Delivery),
+        [
+            {
+                "message_id": message_id,
+                "recipient": recipient,
+                "status": status,
+                "attempts": attempts,
+                "due_at": due_at or send_at or now,
+            }
+            for recipient in recipients
+        ],
+    )
     return message_id
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 from smtpd.delivery import delivery_job
@@ -19,7 +20,8 @@ def start(settings: Settings) -> subprocess.Popen[bytes]:
     for name in settings.model_fields_set:
         value = getattr(settings, name)
         if value is not None:
-            environment[f"POSTLATCH_{name.upper()}"] = str(value)
+            text = f"{round(value.total_seconds())}s" if isinstance(value, timedelta) else str(value)
+            environment[f"POSTLATCH_{name.upper()}"] = text
     return subprocess.Popen(
         [sys.executable, "-m", "tests.support.worker_process"],
         cwd=Path(__file__).parents[2],

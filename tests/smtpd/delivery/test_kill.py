@@ -7,42 +7,68 @@ import signal
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
+from itertools import chain
 
 from flask import Flask
+from sqlalchemy import func, select
 
 from smtpd.delivery.transports.pool import PoolLimits
+from tests.smtpd.delivery.mail_net import MailNet, net
 from tests.support import worker_process
-from tests.support.queue import deliveries, enqueue, statuses, until
+from tests.support.queue import deliveries, enqueue, enqueue_all, until
 from tests.support.smtp_sink import SmtpSink
 from webapp import gateway_of
-from webapp.core.models import utcnow
+from webapp.core.models import Delivery, utcnow
+from webapp.core.services.gateway import Gateway
 from webapp.core.services.heartbeats import alive
 
-KILLS = 4
-MESSAGES = 240
+__all__ = ["net"]
+
+KILLS = 5
+#: 2,000 deliveries: each message goes to two recipients at each of two servers.
+MESSAGES, RECIPIENTS = 500, 2
+SERVERS = ("mx.example.org", "mx.example.net")
 
 
-def test_killed_at_random_moments_it_loses_nothing(make_app: Callable[..., Flask], sink: SmtpSink) -> None:
-    gateway = gateway_of(make_app(delivery="relay", relay_url=f"smtp://127.0.0.1:{sink.port}"))
-    recipients = [f"r{number}@example.org" for number in range(MESSAGES)]
-    for recipient in recipients:
-        enqueue(gateway, recipient)
+def test_killed_at_random_moments_it_loses_nothing(net: MailNet) -> None:
+    sinks = [net.serve(host) for host in SERVERS]
+    for host in SERVERS:
+        net.domain(host.removeprefix("mx."), f"10 {host}")
+    gateway = net.gateway()
+    messages = [
+        [f"r{number}.{one}@{host.removeprefix('mx.')}" for host in SERVERS for one in range(RECIPIENTS)]
+        for number in range(MESSAGES)
+    ]
+    wanted = Counter(chain.from_iterable(messages))
+    enqueue_all(gateway, messages)
+
+    def transactions() -> int:
+        return sum(len(sink.messages) for sink in sinks)
 
     for _ in range(KILLS):
-        worker = worker_process.start(gateway.settings)
-        goal = len(sink.messages) + random.randint(1, MESSAGES // KILLS)
-        until(lambda goal=goal: len(sink.messages) >= goal)  # type: ignore[misc]
-        worker.kill()
-        worker.wait(10)
-    worker = worker_process.start(gateway.settings)
-    until(lambda: set(statuses(gateway)) == {"delivered"}, seconds=40)
-    worker.send_signal(signal.SIGTERM)
+        goal = transactions() + random.randint(1, MESSAGES * len(SERVERS) // (KILLS + 1))
+        with worker_process.start(gateway.settings) as worker:
+            try:
+                until(lambda goal=goal: transactions() >= goal, seconds=60)  # type: ignore[misc]
+            finally:
+                worker.kill()
+    with worker_process.start(gateway.settings) as worker:
+        try:
+            until(lambda: count(gateway, "delivered") == wanted.total(), seconds=90)
+        finally:
+            worker.send_signal(signal.SIGTERM)
 
-    assert worker.wait(15) == 0
-    arrived = Counter(message.recipients[0] for message in sink.messages)
-    assert arrived.keys() == set(recipients)
-    assert arrived.total() - MESSAGES <= KILLS * PoolLimits().connections
+    assert worker.returncode == 0
+    arrived = Counter(recipient for sink in sinks for message in sink.messages for recipient in message.recipients)
+    assert arrived.keys() == wanted.keys()
+    twice = arrived.total() - wanted.total()
+    assert twice <= KILLS * PoolLimits().connections * len(SERVERS) * RECIPIENTS  # one message a kill and connection
     assert not any(row.lease for row in deliveries(gateway))
+
+
+def count(gateway: Gateway, status: str) -> int:
+    with gateway.database.session() as session:
+        return session.scalar(select(func.count()).where(Delivery.status == status)) or 0
 
 
 def test_sigterm_ends_it_soon_and_cleanly_while_it_sends(make_app: Callable[..., Flask], sink: SmtpSink) -> None:
