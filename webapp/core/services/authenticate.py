@@ -8,6 +8,7 @@ allows. A wrong password and an unknown name take equally long and look alike fr
 from __future__ import annotations
 
 import hmac
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,6 +40,8 @@ REMEMBERED_SECONDS = 300.0
 _MOST_REMEMBERED = 5_000
 #: A success is noted for its address only this often, in seconds, unless it has failures to clear.
 _NOTED_SECONDS = 600.0
+#: Threads that look up at once: of a crowd that runs, the event loop would get every fiftieth turn at the interpreter.
+LOOKUPS_AT_ONCE = 3
 #: How many may wait for their turn to be hashed: few of the panel, whose threads the API needs, too.
 MOST_WAITING = {"smtp": 48, "panel": 6}
 
@@ -76,6 +79,7 @@ class Authenticator:
         self._writer = writer
         self._uses = uses
         self._turns = {door: Turns(most) for door, most in MOST_WAITING.items()}
+        self._few = threading.BoundedSemaphore(LOOKUPS_AT_ONCE)
         self._remembered: dict[str, tuple[bytes, float]] = {}
         self._noted: dict[tuple[str, int, str], float] = {}
 
@@ -190,7 +194,7 @@ class Authenticator:
 
     def _in_session(self, work: Callable[[Session], T], *, unavailable: Reason) -> T:
         try:
-            with self._database.session() as session:
+            with self._few, self._database.session() as session:
                 return work(session)
         except UNAVAILABLE:
             raise Refused(unavailable, cause="database_unavailable") from None
