@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from sqlalchemy import NullPool, create_engine, text
 from tests.support import needs, postgres
 from webapp import create_app, gateway_of
 from webapp.core.models import Base
+from webapp.core.services import admins, credentials, hashing
 from webapp.core.services.gateway import Gateway
 from webapp.settings import Settings
 
@@ -59,6 +61,16 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     if lacking:
         told = "; ".join(f"{what} ({how})" for what, how in lacking.items())
         terminalreporter.write_line(f"Not tested, because this machine lacks: {told}", yellow=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hashed_once() -> Iterator[None]:
+    """Hash each password once a run where a test only needs somebody to have one. Verifying stays as slow as it is."""
+    remembered = cache(hashing.hash_password)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (admins, credentials):
+            patch.setattr(module, "hash_password", remembered)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -101,12 +101,14 @@ def test_errors_have_a_page_and_a_reference(owner: Browser) -> None:
         assert f"[ref {answer.headers['X-Request-Id']}]" in answer.get_data(as_text=True)
 
 
-def test_a_failure_of_ours_tells_nothing_of_the_inside(panel_app: Flask) -> None:
-    @panel_app.get("/boom")
+def test_a_failure_of_ours_tells_nothing_of_the_inside(make_panel: Callable[..., Flask]) -> None:
+    app = make_panel()
+
+    @app.get("/boom")
     def boom() -> str:
         raise ValueError("the inside: hunter2")
 
-    answer = Browser(panel_app).get("/boom")
+    answer = Browser(app).get("/boom")
     assert answer.status_code == 500
     assert "hunter2" not in answer.get_data(as_text=True)
     assert f"[ref {answer.headers['X-Request-Id']}]" in answer.get_data(as_text=True)
