@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 from time import monotonic
 from weakref import WeakValueDictionary
@@ -43,6 +44,7 @@ from webapp.core.services.deliveries import (
     release,
     renew,
 )
+from webapp.core.services.failure_notices import tell_senders
 from webapp.core.services.gateway import Gateway
 from webapp.core.services.group_commit import GroupCommit
 from webapp.core.services.preferences import Current
@@ -87,6 +89,8 @@ LANES = (
 )
 #: Deliveries that the newer lanes claim at once: most may have to be put off.
 CLAIM_BESIDE = 25
+#: A deferred one may turn out to be too old.
+_MAY_HAVE_FAILED = frozenset({Status.BOUNCED, Status.FAILED, Status.DEFERRED})
 
 
 class SourceGoneError(Exception):
@@ -222,7 +226,7 @@ class DeliveryEngine:
         """Return once *outcomes* are on disk, however long the database is gone: the mail has left already."""
         self._crowded |= any(outcome.attempt is None and outcome.not_before for outcome in outcomes)
         while outcomes:
-            work = partial(record, outcomes=outcomes, lease=self._identity.lease, policy=self._policy, now=utcnow())
+            work = partial(self._record, outcomes=outcomes, now=utcnow())
             try:
                 held = await asyncio.wrap_future(self._outcomes.submit(work))
             except Refused:
@@ -237,6 +241,13 @@ class DeliveryEngine:
                     host=outcome.attempt.host if outcome.attempt else None,
                 )
             return
+
+    def _record(self, session: Session, outcomes: Sequence[Outcome], now: datetime) -> set[int]:
+        """See `record`; in the same transaction senders are told of what has failed for good."""
+        held = record(session, outcomes, lease=self._identity.lease, policy=self._policy, now=now)
+        ended = held & {outcome.delivery_id for outcome in outcomes if outcome.status in _MAY_HAVE_FAILED}
+        tell_senders(session, ended, hostname=self._gateway.settings.hostname, now=now)
+        return held
 
     async def _keep_leases(self, stop: asyncio.Event) -> None:
         seconds = RENEW_EVERY.total_seconds()

@@ -311,3 +311,13 @@ def test_two_managers_at_once_do_not_undo_each_other(logged_in: Callable[[str], 
     second.post("/admin/smtp-users/delete/", {"id": "1"})
     assert first.post("/admin/smtp-users/edit/?id=1", {"note": "late"}).status_code == 404
     assert credential(gateway).note == ""
+
+
+def test_notices_to_senders_can_be_switched_off(gateway: Gateway, owner: Browser) -> None:
+    user_id = make_smtp_user(gateway)
+    page = owner.get(f"/admin/smtp-users/edit/?id={user_id}").get_data(as_text=True)
+    assert re.search(r'<input[^>]*checked[^>]*id="dsn_on_failure"', page), "on unless switched off"
+    assert owner.post(f"/admin/smtp-users/edit/?id={user_id}", {"note": ""}).status_code in {302, 303}
+    with gateway.database.session() as session:
+        assert session.get_one(SmtpUser, user_id).dsn_on_failure is False
+        assert {"dsn_on_failure": [True, False]} in [entry.changes for entry in session.scalars(select(AuditEntry))]

@@ -15,6 +15,7 @@ from webapp.db import db
 
 from .credential_forms import RotatePasswordForm, chosen_password, password_choice, typed_password
 from .credentials import CredentialView
+from .sending_limits import LIMIT_FIELDS
 
 
 class SmtpUserView(CredentialView):
@@ -28,13 +29,18 @@ class SmtpUserView(CredentialView):
     rotate_title, rotate_form = "New password", RotatePasswordForm
     create_columns = ("domain", "name", "password_choice", "password", "note", "expires_at", "once")
     create_fields = {"once": OnceField(), "password_choice": password_choice(), "password": typed_password()}
+    edit_columns = ("note", *LIMIT_FIELDS, "dsn_on_failure", "expires_at", "expire_now")
     column_labels = CredentialView.column_labels | {"name": "Username"}
     form_args = CredentialView.form_args | {
         "name": {
             "label": "Username",
             "description": "In the form of an e-mail address. It needs no mailbox, and is no sender's address.",
             "validators": [InputRequired("Choose a username.")],
-        }
+        },
+        "dsn_on_failure": {
+            "label": "Tell the sender by mail when a message could not be delivered",
+            "description": "The notice goes to the sender's address that the program gave, as with any mail server.",
+        },
     }
     form_widget_args = CredentialView.form_widget_args | {
         "name": {"autocomplete": "off", "autocapitalize": "off", "spellcheck": "false", "autofocus": True},
@@ -62,6 +68,11 @@ class SmtpUserView(CredentialView):
             note=form.note.data or "",
             expires_at=form.expires_at.data,
         )
+
+    def update_row(self, form: Any, row: SmtpUser) -> None:
+        """What every credential has, and the notices."""
+        super().update_row(form, row)
+        credentials.set_dsn_on_failure(db.session(), actor(), row, form.dsn_on_failure.data)
 
     def rotate_row(self, row: SmtpUser, form: Any) -> str:
         """Make the new password."""

@@ -46,6 +46,7 @@ class CredentialRow(Limited, Base):
     deleted_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
     last_used_ip: Mapped[str | None] = mapped_column(String(45))
+    dsn_on_failure: Mapped[bool] = mapped_column(default=True)  # of SMTP users: senders are told by mail what failed
     created_at: Mapped[datetime] = mapped_column(default=utcnow)
 
     domain: Mapped[Domain] = relationship(lazy="joined")

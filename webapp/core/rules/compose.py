@@ -97,8 +97,8 @@ def compose(draft: Draft) -> bytes:
         lines.append("To: undisclosed-recipients:;\r\n")
     if draft.reply_to:
         lines.append(_address_header("Reply-To", draft.reply_to))
-    lines.append(_text_header("Subject", draft.subject))
-    lines += [_text_header(name, value) for name, value in draft.headers.items()]
+    lines.append(text_header("Subject", draft.subject))
+    lines += [text_header(name, value) for name, value in draft.headers.items()]
     return "".join(lines).encode() + _body(draft).as_bytes()
 
 
@@ -168,16 +168,17 @@ def _mailbox(mailbox: Mailbox) -> str:
     return f"{name} <{mailbox.email}>"
 
 
-def _text_header(name: str, value: str) -> str:
+def text_header(name: str, value: str) -> str:
+    """A whole header line or more, encoded (RFC 2047) where *value* needs it."""
     if value.isascii() and "=?" not in value:
-        folded = _folded(name, value)
-        if max(map(len, folded.split("\r\n"))) <= _LONGEST_LINE:
-            return folded
+        plain = folded(name, value)
+        if max(map(len, plain.split("\r\n"))) <= _LONGEST_LINE:
+            return plain
     encoded = Header(value, "utf-8", header_name=name, maxlinelen=76).encode(linesep="\r\n")
     return f"{name}: {encoded}\r\n"
 
 
-def _folded(name: str, value: str) -> str:
+def folded(name: str, value: str) -> str:
     """Fold at white space alone, never before the first word: a long token stays whole, and no line is blank."""
     lines, line = [], f"{name}:"
     for word in _WORD.findall(" " + value.strip(" \t")):

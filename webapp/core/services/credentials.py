@@ -109,6 +109,11 @@ def set_expiry(session: Session, actor: Actor, row: CredentialRow, expires_at: d
         )
 
 
+def set_dsn_on_failure(session: Session, actor: Actor, row: SmtpUser, wanted: bool) -> None:
+    """Set whether senders are told by mail when theirs finally fails."""
+    _change(session, actor, row, "dsn_on_failure", wanted)
+
+
 def set_disabled(session: Session, actor: Actor, row: CredentialRow, *, disabled: bool) -> None:
     """Disable or enable it, at once and in every process."""
     if disabled != (row.disabled_at is not None):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from email.utils import format_datetime
+from typing import Any
 
 from sqlalchemy.orm import Session
 
@@ -43,26 +44,69 @@ def queue_notice(
         new_id=new_id,
         smtputf8=True,
     )
-    row = {
-        "id": new_id,
-        "domain_id": domain.id,
+    _queue(
+        session,
+        prepared.source,
+        recipients,
+        now,
+        id=new_id,
+        domain_id=domain.id,
+        captured=captured,
+        envelope_from=envelope_from,
+        from_email=prepared.from_email,
+        subject=prepared.subject,
+        message_id=prepared.message_id,
+        eight_bit=prepared.eight_bit,
+        smtputf8=prepared.utf8_headers or not all(map(str.isascii, (envelope_from, *recipients))),
+    )
+    return new_id
+
+
+def queue_composed(
+    session: Session,
+    source: bytes,
+    *,
+    new_id: str,
+    domain_id: int,
+    from_email: str,
+    to: str,
+    subject: str,
+    message_id: str,
+    now: datetime,
+) -> None:
+    """Queue *source*, a whole message in this server's own name, as *new_id* from the null sender; the caller commits.
+
+    It takes the way that mail of the domain takes.
+    """
+    ascii_head = source.partition(b"\r\n\r\n")[0].isascii()
+    _queue(
+        session,
+        source,
+        [to],
+        now,
+        id=new_id,
+        domain_id=domain_id,
+        captured=False,
+        envelope_from="",
+        from_email=from_email,
+        subject=subject,
+        message_id=message_id,
+        eight_bit=not source.isascii(),
+        smtputf8=not (ascii_head and to.isascii()),
+    )
+
+
+def _queue(session: Session, source: bytes, recipients: Sequence[str], now: datetime, **columns: Any) -> None:
+    row = columns | {
         "credential_id": None,
         "status": Status.QUEUED,
-        "captured": captured,
         "door": DOOR,
         "client_ip": "",
         "client": "",
-        "envelope_from": envelope_from,
-        "from_email": prepared.from_email,
-        "subject": prepared.subject,
-        "message_id": prepared.message_id,
         "tag": None,
         "metadata": {},
-        "size": len(prepared.source),
-        "eight_bit": prepared.eight_bit,
-        "smtputf8": prepared.utf8_headers or not all(map(str.isascii, (envelope_from, *recipients))),
+        "size": len(source),
         "send_at": None,
         "created_at": now,
     }
-    spool(session, row, prepared.source, recipients, due_at=now, now=now, told=False)
-    return new_id
+    spool(session, row, source, recipients, due_at=now, now=now, told=False)
