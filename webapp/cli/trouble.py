@@ -5,16 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from webapp.app import gateway_of
 from webapp.cli.answer import Answer, command, session
-from webapp.core.models import Lock, Refusal, utcnow
+from webapp.core.models import CredentialRow, Lock, Refusal, utcnow
 from webapp.core.rules.explanations import explain
 from webapp.core.services import locks
 from webapp.core.services.audit import COMMAND_LINE
 from webapp.core.services.errors import ServiceError
+from webapp.core.services.trace import present_state, trace
 from webapp.core.services.why import why
 from webapp.doctor import examine
+
+_MARKS = {"passed": "ok  ", "refused": "STOP", "not_reached": "-   ", "unknown": "?   "}
 
 lockout = click.Group("lockout", help="Locks after failed attempts.")
 
@@ -48,9 +53,11 @@ def clear_locks(ip: str | None, username: str | None, everything: bool) -> Answe
 
 @command(name="why", help="Say why something was refused: give the reference from the error, or an IP address.")
 @click.argument("reference_or_ip")
-def explain_refusal(reference_or_ip: str) -> Answer:
+@click.option("--credential", "name", help="With an address: the SMTP user, or the key's public id, that uses it.")
+def explain_refusal(reference_or_ip: str, name: str | None) -> Answer:
     """Explain a refusal."""
     with session() as opened:
+        row = _credential(opened, name) if name else None
         found = why(opened, reference_or_ip, utcnow())
         if found is None:
             raise ServiceError("Give the reference from the error, such as ABCDEFGHJK, or an IP address.")
@@ -58,13 +65,19 @@ def explain_refusal(reference_or_ip: str) -> Answer:
             raise ServiceError(f"Nothing is known of {reference_or_ip}: it is mistyped, or no longer kept.")
         held = [_told(lock) for lock in found.locks]
         refusals = [_explained(refusal) for refusal in ([found.refusal] if found.refusal else found.recent)]
+        if found.refusal:
+            steps = trace(opened, gateway_of(), found.refusal, utcnow())
+        else:
+            steps = present_state(opened, gateway_of(), found.ip, row, utcnow()) if row else []
     lines = [line for one in refusals for line in _lines(one)]
+    lines += [f"  {_MARKS[step.state]} {step.stage.value}: {step.text}" for step in steps]
     for one in held:
         how = f"--username {one['username']}" if one["scope"] == "credential" else f"--ip {found.ip}"
         lines.append(f"{one['subject']} is locked until {one['until']}. To clear it: flask lockout clear {how}")
     if not held and not refusals:
         lines.append(f"Nothing from {found.ip} was refused lately, and it is not locked.")
-    return Answer({"ip": found.ip, "locks": held, "refusals": refusals}, lines)
+    told = [{"step": step.stage.name.lower(), "state": step.state, "text": step.text} for step in steps]
+    return Answer({"ip": found.ip, "locks": held, "refusals": refusals, "steps": told}, lines)
 
 
 @command(name="doctor", help="Check settings, DNS, blocklists, certificate, database, ports and queue.")
@@ -90,6 +103,17 @@ def _told(lock: Lock) -> dict[str, object]:
         "since": lock.locked_at.isoformat(timespec="seconds"),
         "until": lock.locked_until.isoformat(timespec="seconds"),
     }
+
+
+def _credential(opened: Session, name: str) -> CredentialRow:
+    """The SMTP user or API key of that name."""
+    wanted = name.strip().removeprefix("pl_").lower()
+    row = opened.scalar(
+        select(CredentialRow).where(CredentialRow.name == wanted, CredentialRow.deleted_at.is_(None)).limit(1)
+    )
+    if row is None:
+        raise ServiceError("There is no SMTP user or API key of that name.")
+    return row
 
 
 def _explained(refusal: Refusal) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from webapp.core.rules.explanations import explain, read_question
+from webapp.core.rules.explanations import address_in, explain, references_in
 from webapp.core.rules.refusals import Reason, Refused
 
 
@@ -32,7 +32,7 @@ def test_references_are_found_in_what_people_paste() -> None:
         refused.smtp_reply,
         f"smtplib.SMTPAuthenticationError: (535, b'{refused.smtp_reply}')",
     ):
-        assert read_question(text) == refused.reference
+        assert references_in(text) == [refused.reference]
 
 
 @pytest.mark.parametrize(
@@ -46,9 +46,19 @@ def test_references_are_found_in_what_people_paste() -> None:
     ],
 )
 def test_addresses(text: str, address: str) -> None:
-    assert str(read_question(text)) == address
+    assert references_in(text) == []
+    assert address_in(text) == address
 
 
 @pytest.mark.parametrize("text", ["", "hello", "ABCDEFGHI0", "ABCDEFGHJ", "192.0.2.1/24", "999.1.1.1", "<script>"])
 def test_what_is_neither(text: str) -> None:
-    assert read_question(text) is None
+    assert references_in(text) == []
+    assert address_in(text) is None
+
+
+def test_a_reference_is_found_anywhere_in_a_log_or_a_bounce() -> None:
+    log = '{"event": "refused", "reference": "QNYWGVKLVE", "ip": "192.0.2.1", "note": "STRUCTURED"}'
+    assert references_in(log)[0] == "QNYWGVKLVE"
+    assert references_in("HTTP/1.1 401\r\nX-Request-Id: 7KQ2M9XWPA\r\n") == ["7KQ2M9XWPA"]
+    assert references_in("said: 450 4.7.1 wait\r\n   [ref\r\n 7KQ2M9XWPA]") == ["7KQ2M9XWPA"]
+    assert references_in("lost 7KQ2M9XWPAX and x7KQ2M9XWPA") == []

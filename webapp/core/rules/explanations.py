@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from webapp.core.rules.networks import Address, normalise_ip
+from webapp.core.rules.networks import normalise_ip
 from webapp.core.rules.refusals import REFERENCE_ALPHABET, REFERENCE_LENGTH
 
 _REFERENCE = f"[{REFERENCE_ALPHABET}]{{{REFERENCE_LENGTH}}}"
 _MARKED = re.compile(rf"\[\s*ref\s+({_REFERENCE})\s*\]", re.IGNORECASE)
+_NAMED = re.compile(rf"(?:reference|request-id|\bref)[\"'=:\s]+({_REFERENCE})(?![A-Za-z0-9])", re.IGNORECASE)
+_STANDING_ALONE = re.compile(rf"(?<![A-Za-z0-9])({_REFERENCE})(?![A-Za-z0-9])")
 _BARE = re.compile(rf"(?:ref(?:erence)?[\s:]*)?({_REFERENCE})\.?\Z", re.IGNORECASE)
 
 
@@ -127,11 +129,20 @@ def explain(code: str, cause: str = "") -> Explanation:
     return _BY_CAUSE.get((code, cause)) or _BY_CODE.get(code) or _ANSWER
 
 
-def read_question(text: str) -> str | Address | None:
-    """The reference in *text*, which may be a whole error message, or the address that it is; None for neither."""
-    if match := _MARKED.search(text) or _BARE.match(text.strip()):
-        return match[1].upper()
+def references_in(text: str) -> list[str]:
+    """What may be a reference in *text*, a whole bounce or a piece of a log; the likeliest first.
+
+    In capitals a word can look like one: the log tells which is one.
+    """
+    if match := _BARE.match(text.strip()):
+        return [match[1].upper()]
+    found = [match[1].upper() for pattern in (_MARKED, _NAMED) for match in pattern.finditer(text)]
+    return list(dict.fromkeys([*found, *_STANDING_ALONE.findall(text)]))
+
+
+def address_in(text: str) -> str | None:
+    """The address that *text* is, as ``192.0.2.10`` or ``[IPv6:2001:db8::1]``; None when it is none."""
     try:
-        return normalise_ip(text.strip().strip("[]").removeprefix("IPv6:"))
+        return str(normalise_ip(text.strip().strip("[]").removeprefix("IPv6:")))
     except ValueError:
         return None

@@ -10,13 +10,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from webapp.core.models import CredentialRow, Lock, Refusal
-from webapp.core.rules.explanations import Explanation, explain, read_question
+from webapp.core.rules.explanations import Explanation, address_in, explain, references_in
 from webapp.core.services.locks import concerning
 
 #: As what one logs in at which door.
 _KINDS = {"smtp": "smtp_user", "http": "api_key", "panel": "admin"}
 #: Refusals that are listed for one address.
 MOST_RECENT = 25
+#: What looks like a reference in one text and is looked up, at most.
+MOST_TRIED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +35,22 @@ class Answer:
 
 
 def why(session: Session, question: str, now: datetime) -> Answer | None:
-    """Look up a reference or an address; None when *question* is neither.
+    """Look up a reference, wherever in *question* it stands, or an address; None when there is neither.
 
     A reference that is not there, or is no longer kept, gives an `Answer` without a refusal and an address.
     """
-    asked = read_question(question)
-    if asked is None:
-        return None
-    if isinstance(asked, str):
-        refusal = session.get(Refusal, asked)
+    if references := references_in(question):
+        found = (session.get(Refusal, reference) for reference in references[:MOST_TRIED])
+        refusal = next((one for one in found if one), None)
         if refusal is None:
             return Answer()
-        found = session.get(CredentialRow, refusal.credential_id) if refusal.credential_id else None
+        credential = session.get(CredentialRow, refusal.credential_id) if refusal.credential_id else None
         explanation = explain(refusal.code, refusal.cause)
         kind, name = _KINDS.get(refusal.door, ""), refusal.name.strip().lower()
         held = concerning(session, now, ip=refusal.ip, kind=kind, name=name)
-        return Answer(refusal, explanation, found, refusal.ip, held)
-    ip = str(asked)
+        return Answer(refusal, explanation, credential, refusal.ip, held)
+    if (ip := address_in(question)) is None:
+        return None
     return Answer(ip=ip, locks=concerning(session, now, ip=ip), recent=recent(session, ip=ip))
 
 
