@@ -7,6 +7,7 @@ from flask import Flask
 import smtpd
 from integrations.api import create_api
 from integrations.attachments import attachments_job
+from integrations.downloads import make_app, zapier_app
 from integrations.webhooks import webhooks_job
 from smtpd.delivery import delivery_job
 from smtpd.delivery.relay_test import relay_test_handler
@@ -35,7 +36,7 @@ def build() -> Flask:
     except (SettingsError, VaultError) as error:
         sys.exit(f"postlatch: {error}")
     gateway = gateway_of(built)
-    init_admin(built)
+    init_admin(built, downloads={"zapier": zapier_app, "make": make_app})
     for blueprint in (create_api(gateway), create_health(gateway), create_metrics(gateway)):
         csrf.exempt(blueprint)
         built.register_blueprint(blueprint)

@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
-from tests.support.factories import make_domain
+from tests.support.factories import make_api_key, make_domain, make_smtp_user
 from tests.support.queue import enqueue
 from webapp import watch
-from webapp.core.models import Alert, Delivery, utcnow
+from webapp.core.models import Alert, ApiKeyRow, Delivery, utcnow
 from webapp.core.services.gateway import Gateway
 from webapp.watch import watch_job
 
@@ -47,3 +47,15 @@ def test_a_certificate_that_ends_soon_rings(gateway: Gateway, monkeypatch: pytes
     gateway.settings.tls_files[0].write_text("nonsense")
     monkeypatch.setattr(watch, "ensure_certificate", lambda _: None)  # as with a certificate that settings name
     assert "can't be read" in look(gateway)["certificate"]
+
+
+def test_a_credential_that_ends_soon_rings_until_it_is_given_a_later_date(gateway: Gateway) -> None:
+    make_domain(gateway)
+    key_id, _ = make_api_key(gateway, note="Zapier", expires_at=utcnow() + timedelta(days=13))
+    make_smtp_user(gateway, expires_at=utcnow() + timedelta(days=15))
+    make_api_key(gateway, note="over", expires_at=utcnow() - timedelta(days=1))
+    assert "(Zapier) of example.com expires on" in look(gateway)["expiry"]
+    with gateway.database.session() as session:
+        assert len(session.scalars(select(Alert)).all()) == 1
+        session.get_one(ApiKeyRow, key_id).expires_at = utcnow() + timedelta(days=100)
+    assert look(gateway) == {}

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from webapp.certificate import ensure_certificate, read_certificate
-from webapp.core.models import Delivery, utcnow
+from webapp.core.models import CredentialRow, Delivery, Domain, SmtpUser, utcnow
 from webapp.core.rules.duration import format_duration
 from webapp.core.services import alerts
 from webapp.core.services.digest import mail_digest
@@ -20,6 +20,8 @@ from webapp.worker import Job, every
 SECONDS = 60.0
 #: A certificate that ends within so long is worth a word.
 CERTIFICATE_SOON = timedelta(days=21)
+#: A credential that stops to work within so long is worth a word.
+CREDENTIAL_SOON = timedelta(days=14)
 #: A queue whose head has been due for so long doesn't drain.
 QUEUE_LATE = timedelta(minutes=15)
 
@@ -34,6 +36,7 @@ def watch_job(gateway: Gateway) -> Job:
             now = utcnow()
             _watch_certificate(session, gateway.settings, now)
             _watch_queue(session, now)
+            _watch_credentials(session, now)
             settings = gateway.settings
             mail_digest(
                 session,
@@ -74,3 +77,25 @@ def _watch_queue(session: Session, now: datetime) -> None:
         "check that the worker runs (flask doctor)."
     )
     alerts.holds(session, "queue", "deliveries", text, now)
+
+
+def _watch_credentials(session: Session, now: datetime) -> None:
+    soon = session.scalars(
+        select(CredentialRow)
+        .join(Domain, Domain.id == CredentialRow.domain_id)
+        .where(
+            CredentialRow.expires_at.between(now, now + CREDENTIAL_SOON),
+            CredentialRow.disabled_at.is_(None),
+            CredentialRow.deleted_at.is_(None),
+            Domain.deleted_at.is_(None),
+        )
+    ).all()
+    for row in soon:
+        what = "SMTP user" if isinstance(row, SmtpUser) else "API key"
+        note = f" ({row.note})" if row.note else ""
+        text = (
+            f"The {what} {row.label}{note} of {row.domain.name} expires on {row.expires_at:%Y-%m-%d}: give it a later "
+            "date, or what sends with it stops then."
+        )
+        alerts.holds(session, "expiry", str(row.id), text, now, domain_id=row.domain_id)
+    alerts.ended(session, "expiry", now, still=[str(row.id) for row in soon])

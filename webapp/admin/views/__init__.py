@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from flask_admin import BaseView
 
 from .account import AccountView
@@ -11,6 +13,7 @@ from .attempts import AttemptView
 from .audit import AuditView
 from .blocklists import BlocklistView
 from .domains import DomainView
+from .integrations import Download, IntegrationsView
 from .locks import LockView
 from .messages import MessageView
 from .people import PeopleView
@@ -23,8 +26,8 @@ from .webhooks import WebhookView
 from .why import WhyView
 
 
-def all_views() -> list[BaseView]:
-    """The views to register, but for the start page."""
+def all_views(downloads: Mapping[str, Download]) -> list[BaseView]:
+    """The views to register, but for the start page. *downloads* are the apps that Integrations offers."""
     return [
         AlertsView(),
         MessageView(),
@@ -32,6 +35,7 @@ def all_views() -> list[BaseView]:
         DomainView(),
         SmtpUserView(),
         ApiKeyView(),
+        IntegrationsView(downloads),
         AttemptView(),
         LockView(),
         WebhookView(),

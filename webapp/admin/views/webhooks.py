@@ -108,10 +108,12 @@ class WebhookView(PanelModelView):
         return "Search names"
 
     def create_form(self, obj: Any = None) -> Any:
-        """Ask for the domain only where none is chosen."""
+        """Ask for the domain only where none is chosen. The name may come from where the form was asked for."""
         form = super().create_form(obj)
         if current_scope().domain:
             del form.domain
+        if not form.is_submitted():
+            form.name.data = request.args.get("name", "")[: hooks.LONGEST_NAME]
         return form
 
     def edit_form(self, obj: Any = None) -> Any:

@@ -17,7 +17,7 @@ from webapp.core.database import serialise
 from webapp.core.models import Admin, Alert
 
 Happening = Literal["lockout", "new_network"]
-State = Literal["blocklist", "certificate", "queue", "webhook", "domain"]
+State = Literal["blocklist", "certificate", "queue", "webhook", "domain", "expiry"]
 STATES: tuple[str, ...] = get_args(State)
 
 #: A happening within so long of the last one like it joins that one.
