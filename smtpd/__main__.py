@@ -1,4 +1,4 @@
-"""``python -m smtpd``: the submission listeners, in a process of their own."""
+"""``python -m smtpd``: the listeners, for submission and, where it is set, for returned mail, in their own process."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ import smtpd
 if not hasattr(smtpd, "__path__"):
     sys.exit("Run python -m smtpd from the project's root.")
 
+from smtpd.bounces.server import BounceServer
 from smtpd.submission.certificate import CertificateError
 from smtpd.submission.environment import Environment
 from smtpd.submission.server import ListenError, SubmissionServer
 from webapp import create_app, gateway_of
+from webapp.core.services.gateway import Gateway
 from webapp.core.services.vault import VaultError
 from webapp.settings import SettingsError
 
@@ -34,27 +36,32 @@ def main() -> None:
     except (SettingsError, VaultError) as error:
         sys.exit(str(error))
     try:
-        asyncio.run(serve(Environment.build(gateway)))
+        asyncio.run(serve(gateway))
     except (CertificateError, ListenError) as error:
         sys.exit(str(error))
     finally:
         gateway.close()
 
 
-async def serve(environment: Environment) -> None:
-    """Listen until SIGTERM or SIGINT; SIGHUP reads the certificate again. Raise `ListenError`."""
+async def serve(gateway: Gateway) -> None:
+    """Listen until SIGTERM or SIGINT; SIGHUP reads the certificate again. Raise `CertificateError`, `ListenError`."""
+    environment = Environment.build(gateway)
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, environment.certificate.reload)
     _allow_files(environment.settings.max_connections)
-    server = SubmissionServer(environment)
+    servers: list[SubmissionServer | BounceServer] = [SubmissionServer(environment)]
+    if gateway.settings.bounce_bind and gateway.return_paths:
+        bind, return_paths = gateway.settings.bounce_bind, gateway.return_paths
+        servers.append(BounceServer(environment, bind, gateway=gateway, return_paths=return_paths))
     try:
-        await server.start()
+        for server in servers:
+            await server.start()
         await stop.wait()
     finally:
-        await server.stop()
+        await asyncio.gather(*(server.stop() for server in servers))
         environment.close()
 
 

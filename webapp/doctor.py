@@ -19,7 +19,7 @@ from webapp.core.rules.duration import format_duration
 from webapp.core.services import domain_checks, domains, heartbeats
 from webapp.core.services.gateway import Gateway
 from webapp.net import resolver
-from webapp.settings import Settings
+from webapp.settings import Bind, Settings
 
 _SOON = timedelta(days=21)
 
@@ -42,7 +42,11 @@ def examine(gateway: Gateway) -> list[Finding]:
         *_database(gateway),
         *_domains(gateway),
         *_blocklists(gateway),
-        *(_port(settings, name) for name in ("http_bind", "smtp_bind", "smtps_bind")),
+        *(
+            _port(bind)
+            for bind in (settings.http_bind, settings.smtp_bind, settings.smtps_bind, settings.bounce_bind)
+            if bind
+        ),
     ]
 
 
@@ -136,8 +140,7 @@ def _domains(gateway: Gateway) -> list[Finding]:
     return [Finding("domains", "ok", "none lacks a record")] if reports else []
 
 
-def _port(settings: Settings, name: str) -> Finding:
-    bind = getattr(settings, name)
+def _port(bind: Bind) -> Finding:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind.host, bind.host)  # noqa: S104 - compared, not bound
     try:
         socket.create_connection((host, bind.port), timeout=3).close()

@@ -166,8 +166,10 @@ def _setup_token(app: Flask) -> str | None:
 
 
 def _check_ports(settings: Settings) -> None:
-    for name in ("http_bind", "smtp_bind", "smtps_bind"):
-        bind: Bind = getattr(settings, name)
+    for name in ("http_bind", "smtp_bind", "smtps_bind", "bounce_bind"):
+        bind: Bind | None = getattr(settings, name)
+        if bind is None:
+            continue
         try:
             found = socket.getaddrinfo(bind.host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             for family, kind, _, _, address in found:

@@ -106,7 +106,12 @@ class DeliveryEngine:
         cool_down = min(limits.cool_down, settings.retry_first.total_seconds())
         self._gateway = gateway
         self._policy = RetryPolicy(first=settings.retry_first, max_age=settings.retry_max_age)
-        self._routes = Routes(settings, limits=replace(limits, cool_down=cool_down), timeouts=timeouts)
+        self._routes = Routes(
+            settings,
+            limits=replace(limits, cool_down=cool_down),
+            timeouts=timeouts,
+            return_paths=gateway.return_paths,
+        )
         self._outcomes = GroupCommit(gateway.database, name="outcomes")
         self._off_loop = OffLoop(gateway.database, name="delivery", threads=4)
         self._identity = Identity.take(settings.data_dir)

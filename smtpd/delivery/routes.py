@@ -13,6 +13,7 @@ from smtpd.delivery.transports.relay import RelayTransport
 from webapp.core.rules.relay import RelayTarget
 from webapp.core.services.deliveries import Claimed
 from webapp.core.services.preferences import Current
+from webapp.core.services.return_paths import ReturnPaths
 from webapp.settings import Settings
 
 NO_RELAY = "No relay is configured: set one on the Settings page, or in POSTLATCH_RELAY_URL."
@@ -21,12 +22,19 @@ NO_RELAY = "No relay is configured: set one on the Settings page, or in POSTLATC
 class Routes:
     """Keeps one transport for each way out; another relay gets another transport, with connections of its own."""
 
-    def __init__(self, settings: Settings, *, limits: PoolLimits, timeouts: Timeouts | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        limits: PoolLimits,
+        timeouts: Timeouts | None = None,
+        return_paths: ReturnPaths | None = None,
+    ) -> None:
         self._hostname = settings.hostname
         self._limits = limits
         self._timeouts = timeouts
         self._capture: Transport = CaptureTransport()
-        self._mx: Transport = MxTransport(settings, limits=limits, timeouts=timeouts)
+        self._mx: Transport = MxTransport(settings, limits=limits, timeouts=timeouts, return_paths=return_paths)
         self._relays: dict[RelayTarget, RelayTransport] = {}
         self._retired: set[asyncio.Task[None]] = set()
 

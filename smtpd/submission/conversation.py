@@ -69,6 +69,11 @@ class Conversation(Connection):
             protocol += ("S" if self.tls else "") + ("A" if self.session.credential else "")
         return Peer("smtp", self.ip, self.session.helo, protocol)
 
+    @property
+    def most_octets(self) -> int:
+        """The largest message that is taken."""
+        return self.environment.settings.max_message_bytes
+
     def refuse(self, refused: Refused, *, counts: bool = True, name: str | None = None) -> None:
         """Answer with a refusal, note it, and end the conversation when it is one too many. The one way to refuse.
 
@@ -141,14 +146,18 @@ class Conversation(Connection):
         if self._crowded:
             return Refused(Reason.TOO_MANY_CONNECTIONS)
         try:
-            await self.environment.call(self.environment.gateway.admit, self.peer)
-            await check_blocklists(self.environment, self.ip)
+            await self.check_client()
         except Refused as refused:
             return refused
         except Exception as error:
             # Who may speak can't be known right now. Whoever may not can't log in either.
             self._report(error)
         return None
+
+    async def check_client(self) -> None:
+        """Judge the connecting address. Raise `Refused` for one that may not speak."""
+        await self.environment.call(self.environment.gateway.admit, self.peer)
+        await check_blocklists(self.environment, self.ip)
 
     async def _next_command(self) -> None:
         try:

@@ -23,9 +23,13 @@ class GreetingCommands(Conversation):
     async def smtp_EHLO(self, argument: str) -> None:  # noqa: N802
         """RFC 5321 section 4.1.1.1: say what is offered."""
         self._greeted(argument, extended=True)
-        offers = [f"SIZE {self.environment.settings.max_message_bytes}", "8BITMIME", "SMTPUTF8", "PIPELINING"]
-        offers += ["ENHANCEDSTATUSCODES", "AUTH PLAIN LOGIN" if self.tls else "STARTTLS"]
+        offers = self.extensions()
         self.reply(f"250-{self.hostname}", *(f"250-{offer}" for offer in offers[:-1]), f"250 {offers[-1]}")
+
+    def extensions(self) -> list[str]:
+        """What EHLO offers."""
+        offers = [f"SIZE {self.most_octets}", "8BITMIME", "SMTPUTF8", "PIPELINING", "ENHANCEDSTATUSCODES"]
+        return offers if self.tls else [*offers, "STARTTLS"]
 
     async def smtp_HELO(self, argument: str) -> None:  # noqa: N802
         """The greeting without extensions; nobody can log in after it."""

@@ -6,10 +6,12 @@ import asyncio
 import errno
 import socket
 import ssl
+from abc import ABC, abstractmethod
 from typing import Any, cast
 
 import structlog
 
+from smtpd.submission.conversation import Conversation
 from smtpd.submission.environment import Environment
 from smtpd.submission.protocol import SubmissionProtocol
 from smtpd.submission.proxy import ProxyError, read_client_ip
@@ -31,62 +33,49 @@ class ListenError(Exception):
     """An address can't be listened on; the text is the one line to show."""
 
 
-class SubmissionServer:
-    """Listens on the ports for STARTTLS and implicit TLS."""
+class Server(ABC):
+    """Listens, counts connections, and ends them in order. Beyond *most_connections* they are told that it is full."""
 
-    def __init__(self, environment: Environment) -> None:
-        self._environment = environment
+    def __init__(self, environment: Environment, *, most_connections: int) -> None:
+        self.environment = environment
+        self._most_connections = most_connections
         self._listeners: list[tuple[socket.socket, asyncio.Task[None]]] = []
         self._connections: set[asyncio.Task[None]] = set()
         self._arriving: set[asyncio.Task[None]] = set()
-        self._conversations: set[SubmissionProtocol] = set()
-        self._housekeeping: asyncio.Task[None] | None = None
-        self.starttls_binds: list[Bind] = []
-        self.tls_binds: list[Bind] = []
+        self._conversations: set[Conversation] = set()
 
     @property
     def connections(self) -> int:
         """How many there are, those that are still in their handshake included."""
         return len(self._connections)
 
-    async def start(self) -> None:
-        """Listen. Raise `ListenError`."""
-        settings = self._environment.settings
-        self.starttls_binds = await self._listen(settings.smtp_bind, tls=False)
-        self.tls_binds = await self._listen(settings.smtps_bind, tls=True)
-        self._housekeeping = asyncio.create_task(self._keep_house())
-        log.info(
-            "submission_ready",
-            starttls=[str(bind) for bind in self.starttls_binds],
-            tls=[str(bind) for bind in self.tls_binds],
-            hostname=settings.hostname,
-        )
+    @abstractmethod
+    def converse(self, ip: str, *, tls: bool, crowded: bool) -> Conversation:
+        """One connection; *crowded*: there are too many."""
 
     async def stop(self) -> None:
         """Stop listening, tell everybody, let messages that have come in be stored, and hang up."""
         for sock, task in self._listeners:
             task.cancel()
             sock.close()
-        if self._housekeeping:
-            self._housekeeping.cancel()
         for task in self._arriving:
             task.cancel()
         for conversation in self._conversations:
             conversation.shut_down()
-        await self._connections_end(within=self._environment.limits.grace)
+        await self._connections_end(within=self.environment.limits.grace)
         for conversation in self._conversations:
             conversation.shut_down(midway=True)
         await self._connections_end(within=_STORING)
         for conversation in self._conversations:
             conversation.abort()
         await self._connections_end(within=1.0)
-        log.info("submission_stopped")
 
     async def _connections_end(self, *, within: float) -> None:
         if self._connections:
             await asyncio.wait(self._connections, timeout=within)
 
-    async def _listen(self, bind: Bind, *, tls: bool) -> list[Bind]:
+    async def listen(self, bind: Bind, *, tls: bool) -> list[Bind]:
+        """Take connections at *bind*; return the addresses that it came to. Raise `ListenError`."""
         loop = asyncio.get_running_loop()
         binds: list[Bind] = []
         try:
@@ -112,7 +101,7 @@ class SubmissionServer:
                 continue
             # While clients queue up, `sock_accept` never waits: the others must get their turn.
             await asyncio.sleep(0)
-            if len(self._connections) >= self._environment.settings.max_connections + _REFUSALS:
+            if len(self._connections) >= self._most_connections + _REFUSALS:
                 sock.close()
                 continue
             task = loop.create_task(self._serve(sock, str(address[0]), tls=tls))
@@ -128,7 +117,7 @@ class SubmissionServer:
 
     async def _serve(self, sock: socket.socket, peer: str, *, tls: bool) -> None:
         task = cast("asyncio.Task[None]", asyncio.current_task())
-        counter = self._environment.counter
+        counter = self.environment.counter
         try:
             ip = await self._client_ip(sock, str(normalise_ip(peer)))
         except BaseException as error:
@@ -152,22 +141,22 @@ class SubmissionServer:
             counter.leave(ip)
 
     async def _client_ip(self, sock: socket.socket, peer: str) -> str:
-        settings = self._environment.settings
+        settings = self.environment.settings
         proxies = settings.trusted_proxies
         # To `allowed`, an empty list means everybody.
         if not settings.smtp_proxy_protocol or not proxies or not allowed(peer, proxies):
             return peer
         try:
-            return await asyncio.wait_for(read_client_ip(sock, peer), self._environment.limits.proxy)
+            return await asyncio.wait_for(read_client_ip(sock, peer), self.environment.limits.proxy)
         except TimeoutError:
             raise ProxyError("no header in time") from None
 
-    async def _connect(self, sock: socket.socket, ip: str, *, tls: bool, crowded: bool) -> SubmissionProtocol | None:
-        environment = self._environment
+    async def _connect(self, sock: socket.socket, ip: str, *, tls: bool, crowded: bool) -> Conversation | None:
+        environment = self.environment
         seconds = environment.limits.handshake if tls else None
         try:
             _, protocol = await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: SubmissionProtocol(environment, ip, tls=tls, crowded=crowded),
+                lambda: self.converse(ip, tls=tls, crowded=crowded),
                 sock,
                 ssl=environment.certificate.context if tls else None,
                 ssl_handshake_timeout=seconds,
@@ -178,19 +167,53 @@ class SubmissionServer:
             return None
         return protocol
 
+
+class SubmissionServer(Server):
+    """Listens on the ports for STARTTLS and implicit TLS."""
+
+    def __init__(self, environment: Environment) -> None:
+        super().__init__(environment, most_connections=environment.settings.max_connections)
+        self._housekeeping: asyncio.Task[None] | None = None
+        self.starttls_binds: list[Bind] = []
+        self.tls_binds: list[Bind] = []
+
+    async def start(self) -> None:
+        """Listen. Raise `ListenError`."""
+        settings = self.environment.settings
+        self.starttls_binds = await self.listen(settings.smtp_bind, tls=False)
+        self.tls_binds = await self.listen(settings.smtps_bind, tls=True)
+        self._housekeeping = asyncio.create_task(self._keep_house())
+        log.info(
+            "submission_ready",
+            starttls=[str(bind) for bind in self.starttls_binds],
+            tls=[str(bind) for bind in self.tls_binds],
+            hostname=settings.hostname,
+        )
+
+    async def stop(self) -> None:
+        """See `Server`."""
+        if self._housekeeping:
+            self._housekeeping.cancel()
+        await super().stop()
+        log.info("submission_stopped")
+
+    def converse(self, ip: str, *, tls: bool, crowded: bool) -> SubmissionProtocol:
+        """See `Server`."""
+        return SubmissionProtocol(self.environment, ip, tls=tls, crowded=crowded)
+
     async def _keep_house(self) -> None:
         healthy = True
         while True:
-            self._environment.certificate.reload_if_changed()
+            self.environment.certificate.reload_if_changed()
             try:
-                await asyncio.to_thread(self._environment.gateway.heartbeat, "submission")
+                await asyncio.to_thread(self.environment.gateway.heartbeat, "submission")
             except Exception as error:
                 if healthy:
                     log.warning("heartbeat_failed", error=type(error).__name__)
                 healthy = False
             else:
                 healthy = True
-            await asyncio.sleep(self._environment.limits.heartbeat)
+            await asyncio.sleep(self.environment.limits.heartbeat)
 
 
 def _bound(family: int, address: tuple[Any, ...], *, dual_stack: bool) -> socket.socket:

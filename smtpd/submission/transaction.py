@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from smtpd.submission.content import Content
-from smtpd.submission.conversation import Conversation, Envelope
-from smtpd.submission.inbound import Disconnected
+from smtpd.submission.conversation import Envelope
 from smtpd.submission.limits import Share
 from smtpd.submission.paths import mail_parameters, parse_path
+from smtpd.submission.receiving import Receiving
 from webapp.core.rules.refusals import Reason, Refused
 from webapp.core.rules.submission import Accepted, Credential, Submission
 
@@ -16,7 +16,7 @@ from webapp.core.rules.submission import Accepted, Credential, Submission
 _LARGE = 256 * 1024
 
 
-class TransactionCommands(Conversation):
+class TransactionCommands(Receiving):
     """MAIL, RCPT, DATA."""
 
     async def smtp_MAIL(self, argument: str) -> None:  # noqa: N802
@@ -30,8 +30,8 @@ class TransactionCommands(Conversation):
         said = mail_parameters(path.parameters, esmtp=self.session.extended)
         if not said.smtputf8 and not path.address.isascii():
             raise Refused(Reason.NEEDS_SMTPUTF8)
-        if said.size is not None and said.size > self.environment.settings.max_message_bytes:
-            raise self._too_large()
+        if said.size is not None and said.size > self.most_octets:
+            raise self.too_large()
         most = await self.environment.call(self.environment.gateway.check_sender, credential, path.address)
         self.envelope = Envelope(sender=path.address, smtputf8=said.smtputf8, most_recipients=most)
         self.reply("250 2.1.0 Sender ok")
@@ -57,18 +57,12 @@ class TransactionCommands(Conversation):
     async def smtp_DATA(self, argument: str) -> None:  # noqa: N802
         """Take the message and store it. 250 means that it is on disk."""
         credential = self.session.credential
-        # A message that doesn't wait for 354 would be taken for commands if we refused: even then it ends here.
-        await self.inbound.poll()
-        if self.inbound.pending:
-            raise Refused(Reason.PROTOCOL, problem="wait for 354 before the message", cause="early_message")
-        if argument:
-            raise Refused(Reason.BAD_ARGUMENTS, problem="DATA takes none")
+        await self.check_data(argument)
         if credential is None or self.envelope.sender is None:
             raise Refused(Reason.BAD_SEQUENCE, problem="MAIL comes first")
         if not self.envelope.recipients:
             raise Refused(Reason.NO_RECIPIENTS)
-        self.reply("354 End data with <CR><LF>.<CR><LF>")
-        await self.flush()
+        await self.invite()
         try:
             accepted = await self._receive_and_submit(credential)
         finally:
@@ -83,27 +77,11 @@ class TransactionCommands(Conversation):
 
     async def _receive(self, share: Share) -> bytes:
         """The message's octets. Raise `Refused`, `Idle`, `Interrupted`, `Disconnected`."""
-        limit = self.environment.settings.max_message_bytes
-        content = Content(limit)
-        started = self.loop.time()
-        while True:
-            block = self.inbound.take_block()
-            if content.kept and not share.take(len(block)):
-                content.drop()
-            rest = content.feed(block)
-            if rest is not None:
-                self.inbound.put_back(rest)
-                break
-            if content.received > 2 * limit:
-                self.refuse(self._too_large())
-                self.hang_up()
-                raise Disconnected
-            now = self.loop.time()
-            slowest = started + self.limits.data + content.received / self.limits.data_rate
-            await self.inbound.wait(min(now + self.limits.idle, slowest), within_message=True)
+        content = Content(self.most_octets)
+        await self.receive(share, content)
         source = content.source()
         if source is None:
-            raise Refused(Reason.STORAGE, cause="memory_full") if share.exhausted else self._too_large()
+            raise Refused(Reason.STORAGE, cause="memory_full") if share.exhausted else self.too_large()
         return source
 
     async def _submit(self, credential: Credential, source: bytes) -> Accepted:
@@ -122,6 +100,3 @@ class TransactionCommands(Conversation):
             future = gateway.submit(submission)
         # Shielded: a conversation that ends must not cancel what others' messages are stored together with.
         return await asyncio.shield(asyncio.wrap_future(future))
-
-    def _too_large(self) -> Refused:
-        return Refused(Reason.TOO_LARGE, limit_mb=self.environment.settings.max_message_mb)

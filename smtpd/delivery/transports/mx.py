@@ -7,7 +7,7 @@ all domains that name it, so that one which is down or slow holds up nobody else
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -24,7 +24,8 @@ from webapp.core.models import utcnow
 from webapp.core.rules.addresses import domain_of
 from webapp.core.rules.networks import Address
 from webapp.core.rules.statuses import Status
-from webapp.core.services.deliveries import Outcome
+from webapp.core.services.deliveries import Claimed, Outcome
+from webapp.core.services.return_paths import ReturnPath, ReturnPaths
 from webapp.net.exchangers import Exchanger, MailDns, NoExchangerError, in_order
 from webapp.net.resolver import LookupFailed
 from webapp.net.targets import may_call
@@ -56,12 +57,19 @@ class MxTransport:
     name = "mx"
 
     def __init__(
-        self, settings: Settings, *, limits: PoolLimits | None = None, timeouts: Timeouts | None = None
+        self,
+        settings: Settings,
+        *,
+        limits: PoolLimits | None = None,
+        timeouts: Timeouts | None = None,
+        return_paths: ReturnPaths | None = None,
     ) -> None:
+        """With *return_paths*, mail leaves from an address to which reports on it come back."""
         self._settings = settings
         self._limits = limits or PoolLimits()
         self._timeouts = timeouts or Timeouts()
         self._dns = MailDns(settings.dns, own_name=settings.hostname)
+        self._return_paths = return_paths
         self._pools: dict[str, Pool] = {}
 
     async def deliver(self, parcel: Parcel, report: Report) -> None:
@@ -131,7 +139,8 @@ class MxTransport:
         while True:
             try:
                 async with pool.session(fresh=parcel.fresh, patient=parcel.patient) as session:
-                    envelope = Envelope.of(parcel.message, dict(group.left), await parcel.load())
+                    left, sender = dict(group.left), self._sender(parcel.message, group.left)
+                    envelope = Envelope.of(parcel.message, left, await parcel.load(), sender=sender)
                     if not parcel.is_ours(group.left):
                         return False
                     answers = await session.send(envelope)
@@ -147,6 +156,13 @@ class MxTransport:
                 else:
                     del group.left[key]
             return True
+
+    def _sender(self, message: Claimed, recipients: Collection[int]) -> str:
+        """Whom the message leaves from; the null sender stays, since what has it is never answered."""
+        if self._return_paths is None or not message.envelope_from:
+            return message.envelope_from
+        only = next(iter(recipients)) if len(recipients) == 1 else None
+        return self._return_paths.address(ReturnPath(message.message_id, only))
 
     def _outcomes(
         self, answers: Mapping[int, Answer], session: SmtpSession, started_at: datetime

@@ -26,9 +26,12 @@ class Envelope:
     smtputf8: bool
 
     @classmethod
-    def of(cls, message: Claimed, recipients: Mapping[int, str], content: Content) -> Envelope:
-        """The claimed *message* for some of its recipients."""
-        return cls(message.envelope_from, recipients, content, message.eight_bit, message.smtputf8)
+    def of(
+        cls, message: Claimed, recipients: Mapping[int, str], content: Content, *, sender: str | None = None
+    ) -> Envelope:
+        """The claimed *message* for some of its recipients, from its own sender unless another is given."""
+        sender = message.envelope_from if sender is None else sender
+        return cls(sender, recipients, content, message.eight_bit, message.smtputf8)
 
 
 class StaleConnectionError(Exception):

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 _FRESH = text("due_at IS NOT NULL AND attempts = 0")
 _RETRY = text("due_at IS NOT NULL AND attempts > 0")
 
+#: What an attempt has for its transport that was none: the server that had taken the mail reported that it failed.
+REPORTED = "report"
+
 
 class Delivery(Base):
     """One recipient of one message.

@@ -64,6 +64,7 @@ _BY_CAUSE: dict[tuple[str, str], Explanation] = {
     ("protocol", "foreign_protocol"): Explanation("A web browser or a web program spoke to the mail port.", "Web programs belong to the HTTP API; its address is on the start page."),
     ("protocol", "starttls_injection"): Explanation("Something was slipped in before the encryption began. That may be an attack on the connection.", "Use the port for SSL/TLS, where everything is encrypted from the start."),
     ("storage", "database_unavailable"): Explanation("The database could not be reached.", _WAIT),
+    ("storage", "delivery_in_hand"): Explanation("A report on a message came in while that message was being sent.", "Nothing: it comes again by itself."),
     ("auth_unavailable", "too_many_log_ins"): Explanation("So many others were trying to log in, most likely guessing, that this one could not be checked in time.", "Nothing: programs try again by themselves, and those that have sent from the same address before are served first."),
     ("auth_unavailable", "database_unavailable"): Explanation("The database could not be reached, so nobody could log in.", _WAIT),
 }
@@ -103,6 +104,7 @@ _BY_CODE: dict[str, Explanation] = {
     "recipient_invalid": Explanation("A recipient's address is no valid e-mail address.", "Correct the address where the program has it from."),
     "sender_invalid": Explanation("The sender's address is no valid e-mail address.", "Correct the sender in the program."),
     "needs_smtputf8": Explanation("An address has letters such as ü or 中, and the program did not announce them.", "Use an address without such letters, or a newer mail program."),
+    "return_address_unknown": Explanation("Somebody's server brought mail to the port for returned mail, for an address that this server never sent from. Spammers try such ports.", "Nothing. If one of your own programs did it, have it send by the submission port, with a log-in."),
     "no_recipients": Explanation("The message was for nobody.", "Give at least one recipient."),
     "too_many_recipients": Explanation("The message was for too many people at once.", "Have the program send it in smaller groups."),
     "too_large": Explanation("The message was larger than this server takes.", "Send smaller attachments, or a link to them."),

@@ -73,6 +73,7 @@ class Reason(Enum):
     RECIPIENT_INVALID = Answer("recipient_invalid", 422, 553, "5.1.3", "The recipient address {address} is not valid: {problem}.")
     SENDER_INVALID = Answer("sender_invalid", 422, 553, "5.1.7", "The sender address {address} is not valid: {problem}.")
     NEEDS_SMTPUTF8 = Answer("needs_smtputf8", 422, 553, "5.6.7", "An address outside ASCII needs SMTPUTF8, which your program did not announce.")
+    RETURN_ADDRESS_UNKNOWN = Answer("return_address_unknown", 404, 550, "5.1.1", "No mail is taken for {address} here, only reports on mail that this server sent.")
     NO_RECIPIENTS = Answer("no_recipients", 422, 503, "5.5.1", "The message has no recipient: give at least one.")
     TOO_MANY_RECIPIENTS = Answer("too_many_recipients", 422, 452, "4.5.3", "Too many recipients: at most {limit} a message, so send the rest in another.")
     TOO_LARGE = Answer("too_large", 413, 552, "5.3.4", "The message is too large: at most {limit_mb} MB with its attachments.")

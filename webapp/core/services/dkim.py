@@ -26,6 +26,7 @@ from sqlalchemy.orm import Session
 
 from webapp.core.database import serialise
 from webapp.core.models import Delivery, DeliveryAttempt, DkimKey, Domain, Message, utcnow
+from webapp.core.models.delivery import REPORTED
 from webapp.core.rules.dkim import PrivateKey, Signer, public_value, signatures
 from webapp.core.services import audit
 from webapp.core.services.audit import Actor
@@ -136,7 +137,7 @@ class Signing:
         last = (
             select(DeliveryAttempt.started_at)
             .join(Delivery, Delivery.id == DeliveryAttempt.delivery_id)
-            .where(Delivery.message_id == message.id)
+            .where(Delivery.message_id == message.id, DeliveryAttempt.transport != REPORTED)
             .order_by(DeliveryAttempt.id.desc())
             .limit(1)
         )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
+from functools import partial
 
 from webapp.core.database import UNAVAILABLE, Database
 from webapp.core.models import utcnow
 from webapp.core.rules.blocklists import Finding, Rules
+from webapp.core.rules.delivery_report import Report
 from webapp.core.rules.quotas import Allowance
 from webapp.core.rules.refusals import Refused
 from webapp.core.rules.submission import Accepted, Credential, Peer, Submission
@@ -20,6 +22,8 @@ from webapp.core.services.group_commit import GroupCommit
 from webapp.core.services.locks import Locks
 from webapp.core.services.preferences import Preferences
 from webapp.core.services.refusal_log import RefusalLog
+from webapp.core.services.return_paths import ReturnPath, ReturnPaths
+from webapp.core.services.returned import take_report
 from webapp.core.services.uses import Uses
 from webapp.core.services.vault import Vault
 from webapp.settings import Settings
@@ -58,6 +62,8 @@ class Gateway:
             writer=self.verdicts,
             uses=Uses(self.ledger),
         )
+        #: Where reports on mail come back to; None unless this server listens for them.
+        self.return_paths = ReturnPaths(self.vault, settings.hostname) if settings.bounce_bind else None
         self.acceptance = Acceptance(
             database=self.database, settings=settings, preferences=self.preferences, writer=self.spool
         )
@@ -103,6 +109,11 @@ class Gateway:
     def submit(self, submission: Submission) -> Future[Accepted]:
         """See `Acceptance.submit`."""
         return self.acceptance.submit(submission)
+
+    def take_report(self, path: ReturnPath, report: Report) -> Future[int]:
+        """See `returned.take_report`; the future resolves once what changed is on disk."""
+        work = partial(take_report, path=path, report=report, hostname=self.settings.hostname, now=utcnow())
+        return self.spool.submit(work)
 
     def refuse(
         self, refused: Refused, peer: Peer, *, credential: Credential | None = None, name: str | None = None
