@@ -48,8 +48,8 @@ def test_limits_are_set_shown_and_taken_away_again(owner: Browser, page: str) ->
     assert limits(owner, page) == Limits(100, None, 5)
     assert "0 of 100 messages in the last hour" in owner.get(page).get_data(as_text=True)
     with gateway_of(owner.app).database.session() as session:
-        entry = session.scalars(select(AuditEntry).where(AuditEntry.action == "change")).one()
-        assert entry.changes == {"messages_per_hour": [None, 100], "recipients_per_message": [None, 5]}
+        noted = session.scalars(select(AuditEntry.changes).where(AuditEntry.action == "change")).all()
+        assert {"messages_per_hour": [None, 100], "recipients_per_message": [None, 5]} in noted
     assert edit(owner, page)[0] in {200, 303}
     assert limits(owner, page) == Limits()
     assert "of 100 messages" not in owner.get(page).get_data(as_text=True)
