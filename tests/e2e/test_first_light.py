@@ -19,6 +19,7 @@ from tests.e2e.walk_credentials import (
     rotate,
     walk_of_life,
 )
+from tests.e2e.walk_integrations import download_the_apps, go_on, make_key, see_it_work
 from tests.e2e.walk_messages import read, search, send, use_filters
 from tests.support.browser import Visit
 from tests.support.queue import until
@@ -123,3 +124,14 @@ def vouch_and_choose(walk: Walk, sink: SmtpSink) -> None:
     walk.told("leaves through the relay")
     expect(page.locator(".mode-strip")).to_have_count(0)
     walk.look("settings-relay")
+
+
+def test_zapier_is_connected_until_it_works(stack: Stack, open_page: Callable[..., Visit]) -> None:
+    visit = open_page(stack, "manager")
+    walk = Walk(stack, visit, visit.page)
+    for domain in ("other.example", "zaps.example"):
+        stack.flask("domain", "add", domain, "--trusted")
+    bearer = make_key(walk, "zaps.example")
+    see_it_work(walk, bearer)
+    download_the_apps(walk)
+    go_on(walk)

@@ -80,6 +80,7 @@ class IntegrationsView(PanelView, BaseView):
         return self._page(
             "index",
             platforms=PLATFORMS.values(),
+            apps=self._downloads,
             hooks=[(row, *hooks.state_of(row, now)) for row in rows[:HOOKS_SHOWN]],
             more_hooks=len(rows) > HOOKS_SHOWN,
             is_all=current_scope().is_all,
