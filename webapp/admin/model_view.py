@@ -38,6 +38,7 @@ class PanelModelView(PanelView, ModelView):
     page_size = 25
     edit_modal = True
     action_disallowed_list = ("delete",)  # Flask-Admin's own bulk deletion knows no service
+    delete_done = "deleted"
     #: Columns that say something only where several domains are shown together.
     all_domains_columns = ("domain",)
     #: A form whose answer shows a secret once; sent again by a reload, it must not make another.
@@ -206,7 +207,7 @@ class PanelModelView(PanelView, ModelView):
         if not self.can_delete:
             raise Refused(Reason.ROLE)
         row = self.row_or_404()
-        return self.change(lambda: self.delete_row(row), f"{self.label(row)} was deleted.")
+        return self.change(lambda: self.delete_row(row), f"{self.label(row)} was {self.delete_done}.")
 
     def _form_page(self, template: str, form: PanelForm, **extra: Any) -> ResponseReturnValue:
         page = self.render(

@@ -38,16 +38,20 @@ class MailNet:
         """A domain with MX records, each ``10 mx.example.org``."""
         self.dns.records[name, "MX"] = [f"{one}." for one in exchangers]
 
-    def gateway(self, **settings: Any) -> Gateway:
-        """Services that deliver directly; keyword arguments are settings."""
-        values = {
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What makes services deliver directly into this net."""
+        return {
             "delivery": "mx",
             "dns": self.dns.address,
             "mx_port": self.port or 1,
             "allow_private_mx": True,
             "retry_first": "1s",
         }
-        return gateway_of(self._make_app(**(values | settings)))
+
+    def gateway(self, **settings: Any) -> Gateway:
+        """Services that deliver directly; keyword arguments are settings."""
+        return gateway_of(self._make_app(**(self.settings | settings)))
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ Attributes of a view (all optional, strings or properties)
     create_label     the main button, if not "Add <noun>"
     empty_heading, empty_text, empty_icon       the block in place of an empty table
     delete_question  the text in the delete dialog
+    delete_as        word, icon and tone of the delete button, where "Delete" would frighten: ("Release", …, "primary")
     page_tabs        list of {name, url, active, count}: tabs under the heading (SMTP users, API keys)
     menu_icon_value  an icon's name, for the sidebar
 

@@ -17,6 +17,7 @@ from webapp.core.models import CredentialRow, Delivery, DeliveryAttempt, Message
 from webapp.core.rules.html_view import view_html
 from webapp.core.rules.mail_view import MailView, view_mail
 from webapp.core.rules.statuses import FINAL, Status
+from webapp.core.services import suppressions
 from webapp.core.services.deliveries_control import recipients_again
 from webapp.db import db
 
@@ -197,8 +198,11 @@ def _progress(session: Session, message: Message) -> dict[str, Any]:
         .order_by(DeliveryAttempt.id.desc())
         .limit(MOST_TRIES)
     ).all()
+    keys = {row.id: suppressions.Key.of(message.domain_id, row.recipient) for row in rows}
+    suppressed = suppressions.among(session, keys.values())
     return {
         "recipients": rows,
+        "suppressed": {id_ for id_, key in keys.items() if key in suppressed},
         "recipient_count": total,
         "recipient_page": page,
         "recipient_pages": pages,

@@ -74,6 +74,7 @@ class SuppressionView(PanelModelView):
     list_template = "panel/suppressions/list.html"
     empty_heading = "Nobody is suppressed"
     empty_text = "An address whose server says that it doesn't exist appears here by itself."
+    delete_as, delete_done = ("Release", "player-play", "primary"), "released"
     delete_question = "Mail to this address goes out again. If it bounces once more, it comes back here."
 
     column_list = ("email", "kind", "reason", "since", "domain")
