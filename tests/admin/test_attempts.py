@@ -55,6 +55,12 @@ def guess(gateway: Gateway, ip: str, count: int = 10, name: str = "printer@examp
     written(gateway)
 
 
+def test_before_the_first_failed_log_in_the_page_says_what_it_is_for(owner: Browser) -> None:
+    answer = owner.get(PAGE)
+    assert answer.status_code == 200
+    assert "No failed attempts yet" in answer.text
+
+
 def test_log_ins_at_all_doors_are_listed_and_other_refusals_are_not(owner: Browser, gateway: Gateway) -> None:
     refuse(gateway, Reason.AUTH_FAILED, cause="wrong_password", counted=True)
     refuse(gateway, Reason.KEY_INVALID, name="abcdef", cause="unknown_key")

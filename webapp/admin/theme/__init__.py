@@ -36,7 +36,7 @@ Attributes of a view (all optional, strings or properties)
 Blocks
     base         title, page_header (page_pretitle, page_heading, page_intro, page_actions), page_tabs,
                  body, dialogs, tail
-    model/list   list_toolbar, list_before, list_header, list_row, list_row_actions, empty_list, list_pager
+    model/list   list_toolbar, list_before, list_header, list_row, list_row_actions, empty_list, nothing_yet, list_pager
     model/create, model/edit          form_before, form_body, form_buttons, form_after, form_aside
     model/details                     details_before, details_table, details_after
     layouts/auth (login, setup, reset, errors)       title, card, below
