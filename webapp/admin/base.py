@@ -83,6 +83,8 @@ class PanelView:
     domain_scoped = True
     #: The endpoint of the view whose menu entry stands for this one, too.
     menu_parent: str | None = None
+    #: The heading in the menu that it stands below.
+    menu_group: str | None = None
 
     # The theme's words; see `webapp.admin.theme`.
     noun: str | None = None
@@ -94,6 +96,7 @@ class PanelView:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # Flask-Admin would put None over what the class says.
         kwargs.setdefault("menu_icon_value", type(self).menu_icon_value)
+        kwargs.setdefault("category", type(self).menu_group)
         super().__init__(*args, **kwargs)
 
     def is_accessible(self) -> bool:

@@ -104,6 +104,7 @@ class AttemptView(NewestFirst, PanelModelView):
 
     domain_scoped = False
     noun, menu_icon_value = "attempt", "shield-lock"
+    menu_group = "Protection"
     heading = "Failed attempts"
     intro = (
         "Every log-in that was refused, by SMTP, API and this panel. Wrong passwords and unknown names count towards "

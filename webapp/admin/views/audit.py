@@ -121,6 +121,7 @@ class AuditView(NewestFirst, PanelModelView):
     role_to_change = "owner"
     domain_scoped = False
     noun, menu_icon_value = "entry", "history"
+    menu_group = "Administration"
     heading = "Audit log"
     intro = "Who changed what in this panel and on the command line. Secrets are never written down here."
     list_template = "panel/newest_first.html"

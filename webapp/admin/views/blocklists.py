@@ -71,6 +71,7 @@ class BlocklistView(PanelModelView):
     role_to_open, role_to_change = "manager", "owner"
     domain_scoped = False
     noun, menu_icon_value = "blocklist", "shield-check"
+    menu_group = "Protection"
     intro = (
         "Public lists of machines that send spam or were broken into. Whoever connects to the SMTP ports is looked up "
         "in them before anything else."

@@ -76,6 +76,7 @@ class PeopleView(PanelModelView):
     role_to_open = role_to_change = "owner"
     domain_scoped = False
     noun, menu_icon_value = "person", "users"
+    menu_group = "Administration"
     intro = "Who may open this panel. They log in with their e-mail address and a password of their own."
     create_label = create_submit = "Invite somebody"
     create_intro = "You get a one-time link to send them; with it they choose their password."

@@ -37,6 +37,7 @@ class SettingsView(PanelView, BaseView):
     role_to_open = role_to_change = "owner"
     domain_scoped = False
     intro = "What you change here holds within five seconds, everywhere, without a restart."
+    menu_group = "Administration"
 
     def __init__(self) -> None:
         super().__init__(name="Settings", endpoint="settings", url="settings", menu_icon_value="settings")

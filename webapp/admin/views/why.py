@@ -34,6 +34,7 @@ class WhyView(PanelView, BaseView):
         "Every refusal carries a reference, such as [ref ABCDEFGHJK]. Paste the error message or the log that has it. "
         "Without one, give the address that has trouble, and the credential that it uses."
     )
+    menu_group = "Protection"
 
     def __init__(self) -> None:
         super().__init__(name="Why refused?", endpoint="why", url="why", menu_icon_value="help-circle")
