@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 from tests.support.factories import make_api_key, make_domain, make_smtp_user
 from tests.support.queue import enqueue
 from webapp import watch
-from webapp.core.models import Alert, ApiKeyRow, Delivery, utcnow
+from webapp.core.models import Alert, ApiKeyRow, BlocklistZone, Delivery, utcnow
 from webapp.core.services.gateway import Gateway
 from webapp.watch import watch_job
 
@@ -58,4 +58,15 @@ def test_a_credential_that_ends_soon_rings_until_it_is_given_a_later_date(gatewa
     with gateway.database.session() as session:
         assert len(session.scalars(select(Alert)).all()) == 1
         session.get_one(ApiKeyRow, key_id).expires_at = utcnow() + timedelta(days=100)
+    assert look(gateway) == {}
+
+
+def test_a_failing_blocklist_rings_until_it_is_well_or_off(gateway: Gateway) -> None:
+    with gateway.database.session() as session:
+        zone = BlocklistZone(zone="bl.example", health="wrong", said="It lists everybody.", failing_since=utcnow())
+        zone.demoted_at = utcnow()
+        session.add(zone)
+    assert "bl.example gives wrong answers" in look(gateway)["blocklist"]
+    with gateway.database.session() as session:
+        session.scalars(select(BlocklistZone)).one().state = "off"
     assert look(gateway) == {}

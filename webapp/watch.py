@@ -9,7 +9,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from webapp.certificate import ensure_certificate, read_certificate
-from webapp.core.models import CredentialRow, Delivery, Domain, SmtpUser, utcnow
+from webapp.core.models import BlocklistZone, CredentialRow, Delivery, Domain, SmtpUser, utcnow
+from webapp.core.rules.blocklists import zone_label
 from webapp.core.rules.duration import format_duration
 from webapp.core.services import alerts
 from webapp.core.services.digest import mail_digest
@@ -37,6 +38,7 @@ def watch_job(gateway: Gateway) -> Job:
             _watch_certificate(session, gateway.settings, now)
             _watch_queue(session, now)
             _watch_credentials(session, now)
+            _watch_blocklists(session, now)
             settings = gateway.settings
             mail_digest(
                 session,
@@ -99,3 +101,14 @@ def _watch_credentials(session: Session, now: datetime) -> None:
         )
         alerts.holds(session, "expiry", str(row.id), text, now, domain_id=row.domain_id)
     alerts.ended(session, "expiry", now, still=[str(row.id) for row in soon])
+
+
+def _watch_blocklists(session: Session, now: datetime) -> None:
+    failing = session.scalars(
+        select(BlocklistZone).where(BlocklistZone.failing_since.is_not(None), BlocklistZone.state != "off")
+    ).all()
+    for zone in failing:
+        what = "gives wrong answers, so it refuses nobody until it is right again" if zone.demoted_at else "is not well"
+        text = f"The blocklist {zone_label(zone.zone)} {what}: {zone.said.rstrip('.')}. See Blocklists."
+        alerts.holds(session, "blocklist", zone_label(zone.zone), text, now)
+    alerts.ended(session, "blocklist", now, still=[zone_label(zone.zone) for zone in failing])
