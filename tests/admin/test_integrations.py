@@ -123,6 +123,7 @@ def test_the_chosen_domain_has_its_keys_hooks_and_senders(panel_app: Flask, owne
     assert owner.get(f"{PAGE}first-call/{key_id}?domain=example.com").status_code == 200
     assert owner.get(f"{PAGE}first-call/{key_id}?domain=second.example").status_code == 404
     assert owner.get(f"{PAGE}first-call/{10**12}").status_code == 404
+    assert owner.get(f"{PAGE}http/?key=-{10**30}").status_code == 404
     form = owner.get("/admin/webhooks/new/?name=Zapier&domain=second.example").text
     assert re.search(r'name="name"[^>]*value="Zapier"', form)
 

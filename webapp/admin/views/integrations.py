@@ -175,7 +175,7 @@ class IntegrationsView(PanelView, BaseView):
 
     def _key(self, key_id: int) -> ApiKeyRow:
         """The live key with that id, of the chosen domain."""
-        row = db.session.get(ApiKeyRow, min(key_id, 2**31 - 1))
+        row = db.session.get(ApiKeyRow, key_id) if 0 < key_id < 2**31 else None
         chosen = current_scope().domain
         if row is None or row.deleted_at or (chosen and row.domain_id != chosen.id):
             abort(404)
