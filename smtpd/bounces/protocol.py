@@ -13,7 +13,6 @@ from smtpd.submission.conversation import Envelope
 from smtpd.submission.environment import Environment
 from smtpd.submission.greeting import GreetingCommands
 from smtpd.submission.limits import Share
-from smtpd.submission.paths import mail_parameters, parse_path
 from smtpd.submission.receiving import Receiving
 from webapp.core.rules.delivery_report import Report, read_report
 from webapp.core.rules.refusals import Reason, Refused
@@ -63,27 +62,18 @@ class BounceProtocol(GreetingCommands, Receiving):
 
     async def smtp_MAIL(self, argument: str) -> None:  # noqa: N802
         """Begin a message, from anybody: the null sender in a report, as it should be."""
-        if self.envelope.sender is not None:
-            raise Refused(Reason.BAD_SEQUENCE, problem="a message has begun already")
-        path = parse_path("FROM", argument, invalid=Reason.SENDER_INVALID)
-        said = mail_parameters(path.parameters, esmtp=self.session.extended)
-        if said.size is not None and said.size > self.most_octets:
-            raise self.too_large()
-        self.envelope = Envelope(sender=path.address, smtputf8=said.smtputf8, most_recipients=MOST_RECIPIENTS)
+        sender, smtputf8 = self.read_sender(argument)
+        self.envelope = Envelope(sender=sender, smtputf8=smtputf8, most_recipients=MOST_RECIPIENTS)
         self.reply("250 2.1.0 Sender ok")
 
     async def smtp_RCPT(self, argument: str) -> None:  # noqa: N802
         """Take a return address of ours, and no other."""
-        if self.envelope.sender is None:
-            raise Refused(Reason.BAD_SEQUENCE, problem="MAIL comes first")
-        path = parse_path("TO", argument, invalid=Reason.RECIPIENT_INVALID)
-        for name in path.parameters:
-            raise Refused(Reason.PARAMETER_UNKNOWN, parameter=name)
-        if self._return_paths.read(path.address) is None:
-            raise Refused(Reason.RETURN_ADDRESS_UNKNOWN, address=path.address)
+        address = self.read_recipient(argument)
+        if self._return_paths.read(address) is None:
+            raise Refused(Reason.RETURN_ADDRESS_UNKNOWN, address=address)
         if len(self.envelope.recipients) >= MOST_RECIPIENTS:
             raise Refused(Reason.TOO_MANY_RECIPIENTS, limit=MOST_RECIPIENTS)
-        self.envelope.recipients.append(path.address)
+        self.envelope.recipients.append(address)
         self.reply("250 2.1.5 Recipient ok")
 
     async def smtp_DATA(self, argument: str) -> None:  # noqa: N802

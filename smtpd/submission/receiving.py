@@ -1,4 +1,4 @@
-"""DATA, as far as it is the same for all mail that comes in (RFC 5321 section 4.1.1.4)."""
+"""MAIL, RCPT and DATA, as far as they are the same for all mail that comes in (RFC 5321 section 3.3)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,33 @@ from smtpd.submission.content import Content
 from smtpd.submission.conversation import Conversation
 from smtpd.submission.inbound import Disconnected
 from smtpd.submission.limits import Share
+from smtpd.submission.paths import mail_parameters, parse_path
 from webapp.core.rules.refusals import Reason, Refused
 
 
 class Receiving(Conversation):
-    """Takes a message off the wire."""
+    """Reads a transaction's commands, and takes its message off the wire."""
+
+    def read_sender(self, argument: str) -> tuple[str, bool]:
+        """MAIL's address, and whether it announces SMTPUTF8. Raise `Refused`, also for a message known too large."""
+        if self.envelope.sender is not None:
+            raise Refused(Reason.BAD_SEQUENCE, problem="a message has begun already")
+        path = parse_path("FROM", argument, invalid=Reason.SENDER_INVALID)
+        said = mail_parameters(path.parameters, esmtp=self.session.extended)
+        if not said.smtputf8 and not path.address.isascii():
+            raise Refused(Reason.NEEDS_SMTPUTF8)
+        if said.size is not None and said.size > self.most_octets:
+            raise self.too_large()
+        return path.address, said.smtputf8
+
+    def read_recipient(self, argument: str) -> str:
+        """RCPT's address, as it was written. Raise `Refused`."""
+        if self.envelope.sender is None:
+            raise Refused(Reason.BAD_SEQUENCE, problem="MAIL comes first")
+        path = parse_path("TO", argument, invalid=Reason.RECIPIENT_INVALID)
+        for name in path.parameters:
+            raise Refused(Reason.PARAMETER_UNKNOWN, parameter=name)
+        return path.address
 
     async def check_data(self, argument: str) -> None:
         """Refuse a DATA command with which something is wrong whatever came before it."""

@@ -7,7 +7,6 @@ import asyncio
 from smtpd.submission.content import Content
 from smtpd.submission.conversation import Envelope
 from smtpd.submission.limits import Share
-from smtpd.submission.paths import mail_parameters, parse_path
 from smtpd.submission.receiving import Receiving
 from webapp.core.rules.refusals import Reason, Refused
 from webapp.core.rules.submission import Accepted, Credential, Submission
@@ -24,26 +23,15 @@ class TransactionCommands(Receiving):
         credential = self.session.credential
         if credential is None:
             raise Refused(Reason.AUTH_REQUIRED)
-        if self.envelope.sender is not None:
-            raise Refused(Reason.BAD_SEQUENCE, problem="a message has begun already")
-        path = parse_path("FROM", argument, invalid=Reason.SENDER_INVALID)
-        said = mail_parameters(path.parameters, esmtp=self.session.extended)
-        if not said.smtputf8 and not path.address.isascii():
-            raise Refused(Reason.NEEDS_SMTPUTF8)
-        if said.size is not None and said.size > self.most_octets:
-            raise self.too_large()
-        most = await self.environment.call(self.environment.gateway.check_sender, credential, path.address)
-        self.envelope = Envelope(sender=path.address, smtputf8=said.smtputf8, most_recipients=most)
+        sender, smtputf8 = self.read_sender(argument)
+        most = await self.environment.call(self.environment.gateway.check_sender, credential, sender)
+        self.envelope = Envelope(sender=sender, smtputf8=smtputf8, most_recipients=most)
         self.reply("250 2.1.0 Sender ok")
 
     async def smtp_RCPT(self, argument: str) -> None:  # noqa: N802
         """Add a recipient. Those beyond the limit are refused one by one; the ones before them stay."""
-        if self.envelope.sender is None:
-            raise Refused(Reason.BAD_SEQUENCE, problem="MAIL comes first")
-        path = parse_path("TO", argument, invalid=Reason.RECIPIENT_INVALID)
-        for name in path.parameters:
-            raise Refused(Reason.PARAMETER_UNKNOWN, parameter=name)
-        recipient = self.environment.gateway.check_recipient(path.address, smtputf8=self.envelope.smtputf8)
+        address = self.read_recipient(argument)
+        recipient = self.environment.gateway.check_recipient(address, smtputf8=self.envelope.smtputf8)
         limit = self.envelope.most_recipients
         if len(self.envelope.recipients) >= limit:
             # RFC 5321 section 4.5.3.1.10: the client sends the rest in another message. That is no error of its.

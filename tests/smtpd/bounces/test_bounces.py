@@ -60,6 +60,11 @@ def sent(gateway: Gateway, net: MailNet, *recipients: str) -> str:
     return message.sender
 
 
+def suppressed(gateway: Gateway) -> list[str]:
+    with gateway.database.session() as session:
+        return list(session.scalars(select(Suppression.email).where(Suppression.since.is_not(None))))
+
+
 def state(gateway: Gateway) -> list[int]:
     """How much there is of all that a report can bring about."""
     with gateway.database.session() as session:
@@ -145,6 +150,18 @@ def test_mail_that_was_passed_on_bounces_under_another_address(gateway: Gateway,
     back = sent(gateway, net)
     assert bring(port, back, report("ann.old@elsewhere.example"))[0] == 250
     assert statuses(gateway)[0] == "bounced"
+
+
+def test_a_full_mailbox_is_suppressed_once_it_was_full_three_times(gateway: Gateway, net: MailNet, port: int) -> None:
+    full = report(status="5.2.2")
+    for times in (1, 2, 3):
+        send(gateway)
+        with delivering(gateway):
+            until(lambda: settled(gateway))
+        assert suppressed(gateway) == []
+        back = net.sinks["mx.example.org"].messages[-1].sender
+        assert bring(port, back, full)[0] == 250
+        assert suppressed(gateway) == (["ann@example.org"] if times == 3 else [])
 
 
 def test_a_report_may_bring_back_a_large_mail(gateway: Gateway, net: MailNet, port: int) -> None:

@@ -204,6 +204,7 @@ def process(make_app: Callable[..., Flask]) -> Iterator[tuple[subprocess.Popen[s
         "POSTLATCH_DATABASE_URL": gateway.settings.sqlalchemy_url,
         "POSTLATCH_SMTP_BIND": "127.0.0.1:0",
         "POSTLATCH_SMTPS_BIND": "127.0.0.1:0",
+        "POSTLATCH_BOUNCE_BIND": "127.0.0.1:0",
         "POSTLATCH_HOSTNAME": "mail.postlatch.test",
         "PYTHONUNBUFFERED": "1",
         "NO_COLOR": "1",
@@ -220,7 +221,7 @@ def process(make_app: Callable[..., Flask]) -> Iterator[tuple[subprocess.Popen[s
     assert process.stdout
     for line in process.stdout:
         said.append(line)
-        if "submission_ready" in line:
+        if "bounces_ready" in line:
             break
     try:
         yield process, gateway, said
@@ -233,7 +234,12 @@ def process(make_app: Callable[..., Flask]) -> Iterator[tuple[subprocess.Popen[s
 def test_the_process_serves_beats_and_ends_in_order(process: tuple[subprocess.Popen[str], Gateway, list[str]]) -> None:
     running, gateway, said = process
     ports = [int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", "".join(said))]
-    assert len(ports) == 2, said
+    assert len(ports) == 3, said
+    with Wire(ports[2]) as wire:
+        assert wire.reply().startswith("220 ")
+        assert "AUTH PLAIN LOGIN" not in wire.ehlo()
+        assert wire.command("MAIL FROM:<>").startswith("250 2.1.0")
+        assert wire.command("RCPT TO:<postmaster@mail.postlatch.test>").startswith("550 5.1.1")
     with Wire(ports[1], tls=True) as wire:
         assert wire.reply() == "220 mail.postlatch.test ESMTP Postlatch"
         wire.ehlo()

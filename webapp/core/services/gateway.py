@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from functools import partial
 
+from sqlalchemy.orm import Session
+
 from webapp.core.database import UNAVAILABLE, Database
 from webapp.core.models import utcnow
 from webapp.core.rules.blocklists import Finding, Rules
@@ -112,8 +114,12 @@ class Gateway:
 
     def take_report(self, path: ReturnPath, report: Report) -> Future[int]:
         """See `returned.take_report`; the future resolves once what changed is on disk."""
-        work = partial(take_report, path=path, report=report, hostname=self.settings.hostname, now=utcnow())
-        return self.spool.submit(work)
+        return self.spool.submit(partial(self._take_report, path=path, report=report))
+
+    def _take_report(self, session: Session, path: ReturnPath, report: Report) -> int:
+        soft_limit = self.preferences.current().soft_bounces
+        hostname = self.settings.hostname
+        return take_report(session, path, report, hostname=hostname, soft_limit=soft_limit, now=utcnow())
 
     def refuse(
         self, refused: Refused, peer: Peer, *, credential: Credential | None = None, name: str | None = None

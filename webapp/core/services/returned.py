@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
@@ -25,8 +26,12 @@ from webapp.core.services.return_paths import ReturnPath
 _OPEN = frozenset({Status.DELIVERED, Status.DEFERRED})
 
 
-def take_report(session: Session, path: ReturnPath, report: Report, *, hostname: str, now: datetime) -> int:
+def take_report(
+    session: Session, path: ReturnPath, report: Report, *, hostname: str, soft_limit: int, now: datetime
+) -> int:
     """Let what *report* calls failed bounce; return how many deliveries. The same report again changes nothing.
+
+    *soft_limit* soft bounces in a row suppress an address.
 
     Raise ``Refused(STORAGE)`` while one of them is in a worker's hands: the report came before its answer was
     recorded, and is to come again.
@@ -48,7 +53,17 @@ def take_report(session: Session, path: ReturnPath, report: Report, *, hostname:
     for row in rows:
         verdict, key = failed[row.id], suppressions.Key.of(row.domain_id, row.recipient)
         kind = classify(verdict.code, verdict.reason)
-        suppressions.bounced(session, key, kind, verdict.reason, message_id=path.message_id, now=now)
+        before = _bounced_before(session, row, soft_limit) if kind == "soft" else 0
+        suppressions.bounced(
+            session,
+            key,
+            kind,
+            verdict.reason,
+            message_id=path.message_id,
+            now=now,
+            soft_limit=soft_limit,
+            before=before,
+        )
         if row.door != notices.DOOR:  # else it is no program's business
             happened(
                 session,
@@ -78,6 +93,31 @@ def _failed(session: Session, path: ReturnPath, report: Report) -> Mapping[int, 
     rows = session.execute(query).all()
     said = {row.id: report.on(row.recipient, alone=len(rows) == 1) for row in rows}
     return {id_: verdict for id_, verdict in said.items() if verdict and verdict.failed}
+
+
+def _bounced_before(session: Session, row: Any, most: int) -> int:
+    """How many mails to the same recipient bounced in a row right before this one; no more than *most* are counted.
+
+    Each of them was taken at first, which made the suppression list forget those before it.
+    """
+    query = (
+        select(Delivery.status, Delivery.smtp_code, Delivery.reason)
+        .join(Message, Message.id == Delivery.message_id)
+        .where(
+            Delivery.recipient == row.recipient,
+            Message.domain_id == row.domain_id,
+            Delivery.id < row.id,
+            Delivery.status.in_((Status.DELIVERED, Status.BOUNCED)),
+        )
+        .order_by(Delivery.id.desc())
+        .limit(most)
+    )
+    count = 0
+    for status, code, reason in session.execute(query):
+        if status == Status.DELIVERED or classify(code, reason or "") == "block":
+            break
+        count += 1
+    return count
 
 
 def _bounced(id_: int, verdict: Verdict, now: datetime) -> dict[str, object]:

@@ -71,8 +71,12 @@ def bounced(
     message_id: str,
     now: datetime,
     soft_limit: int = SOFT_BOUNCES,
+    before: int = 0,
 ) -> None:
-    """Note a final refusal. *soft_limit* of the soft ones in a row suppress; a *block* says nothing of the address."""
+    """Note a final refusal. *soft_limit* of the soft ones in a row suppress; a *block* says nothing of the address.
+
+    *before* is how many soft ones came right before it, where that is known better than by those counted here.
+    """
     if bounce_type == "block":
         return
     row = session.scalar(
@@ -83,7 +87,7 @@ def bounced(
         session.add(row)
     elif row.since is not None:
         return
-    row.soft_bounces += bounce_type == "soft"
+    row.soft_bounces = max(row.soft_bounces, before) + (bounce_type == "soft")
     row.kind, row.reason, row.message_id, row.updated_at = bounce_type, reason, message_id, now
     if bounce_type == "hard" or row.soft_bounces >= soft_limit:
         row.since = now
