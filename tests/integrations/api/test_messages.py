@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.support.factories import make_api_key, make_domain, make_smtp_user, submission
+from tests.support.queue import enqueue
 from webapp.core.models import Delivery, Message, SmtpUser
 from webapp.core.rules.statuses import Status
 from webapp.core.rules.submission import Credential
@@ -154,3 +155,11 @@ def test_ids_that_are_none_are_404(caller: Caller) -> None:
     for message_id in ("msg_x", "%00", "%ff", "' OR 1=1 --", "é", "x" * 500, ".."):
         refused(caller.get(f"/messages/{message_id}"), 404, "not_found")
         refused(caller.get(f"/messages/{message_id}/source"), 404, "not_found")
+
+
+def test_notices_that_this_server_writes_are_no_program_s_business(caller: Caller) -> None:
+    sent = caller.send().json["id"]
+    notice = enqueue(caller.gateway, "shop@example.com", door="system", envelope_from="")
+    assert [message["id"] for message in caller.get("/messages").json["data"]] == [sent]
+    for path in (f"/messages/{notice}", f"/messages/{notice}/source"):
+        refused(caller.get(path), 404, "not_found")
