@@ -20,11 +20,11 @@ def rates(browser: Browser) -> tuple[int | None, int | None]:
 
 
 def test_an_owner_sets_them_and_takes_them_away(owner: Browser) -> None:
-    assert "Requests to the API" in owner.get(PAGE).get_data(as_text=True)
+    assert "Requests to the API" in owner.get(PAGE + "requests").get_data(as_text=True)
     fields = {"requests_per_key": "60", "requests_per_address": ""}
     assert owner.post(PAGE + "requests", fields).status_code == 303
     assert rates(owner) == (60, None)
-    page = owner.get(PAGE).get_data(as_text=True)
+    page = owner.get(PAGE + "requests").get_data(as_text=True)
     assert "The limits on requests were saved" in page
     assert 'value="60"' in page
     owner.post(PAGE + "requests", {"requests_per_key": "", "requests_per_address": "90"})

@@ -237,11 +237,27 @@ def test_wrong_lockout_settings_are_named(
 
 
 def test_the_server_s_own_settings_are_shown(owner: Browser, gateway: Gateway) -> None:
-    assert "can't be read" in owner.get(PAGE).get_data(as_text=True)
+    assert "can't be read" in owner.get(PAGE + "server").get_data(as_text=True)
     ensure_certificate(gateway.settings)
-    page = owner.get(PAGE).get_data(as_text=True)
+    page = owner.get(PAGE + "server").get_data(as_text=True)
     for part in ("self-signed", "5 days", "POSTLATCH_RETRY_MAX_AGE", "25 MB", "mail.postlatch.test"):
         assert part in page
+
+
+def test_each_section_has_a_page_that_the_tabs_lead_to(owner: Browser) -> None:
+    headings = {
+        "": "How mail leaves this server",
+        "lockout": "Locks against guessing",
+        "requests": "Requests to the API",
+        "retention": "How long mail is kept",
+        "notifications": "Alerts by mail",
+        "server": "Set on the server itself",
+    }
+    for section, heading in headings.items():
+        page = owner.get(PAGE + section).get_data(as_text=True)
+        assert [other for other in headings.values() if other in page] == [heading]
+        assert all(f'href="{PAGE}{other}"' in page for other in headings)
+        assert f'href="{PAGE}{section}" class="active" aria-current="page"' in page
 
 
 @pytest.mark.parametrize("role", ["manager", "viewer"])

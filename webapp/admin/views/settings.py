@@ -30,6 +30,16 @@ from .relay_form import SECURITIES
 from .request_limits import RequestLimitsForm
 from .settings_forms import DeliveryForm, LockoutForm, NotificationsForm, RetentionForm
 
+#: The sections, each a page, by their names in the URL.
+SECTIONS = {
+    "delivery": "Delivery",
+    "lockout": "Protection",
+    "requests": "Limits",
+    "retention": "Mail kept",
+    "notifications": "Alerts",
+    "server": "Server",
+}
+
 
 class SettingsView(PanelView, BaseView):
     """``/admin/settings/``"""
@@ -42,10 +52,23 @@ class SettingsView(PanelView, BaseView):
     def __init__(self) -> None:
         super().__init__(name="Settings", endpoint="settings", url="settings", menu_icon_value="settings")
 
+    @property
+    def page_tabs(self) -> list[dict[str, object]]:
+        """A page for each section."""
+        shown = (request.view_args or {}).get("section", "delivery")
+        return [
+            {
+                "name": name,
+                "url": self.get_url(".index") if section == "delivery" else self.get_url(".section", section=section),
+                "active": section == shown,
+            }
+            for section, name in SECTIONS.items()
+        ]
+
     @expose("/")
     def index(self) -> ResponseReturnValue:
-        """All of it."""
-        return self._page(_read())
+        """How mail leaves, which is set first."""
+        return self._page("delivery", _read())
 
     @expose("/delivery", methods=("POST",))
     def delivery(self) -> ResponseReturnValue:
@@ -60,11 +83,16 @@ class SettingsView(PanelView, BaseView):
             else:
                 flash(_TOLD[_read().delivery], "success")
                 return redirect(self.get_url(".index"), 303)
-        return self._page(current, form), 422
+        return self._page("delivery", current, form), 422
 
-    @expose("/<any(lockout, requests, notifications, retention):section>", methods=("POST",))
-    def save(self, section: str) -> ResponseReturnValue:
+    @expose("/<any(lockout, requests, retention, notifications, server):section>")
+    def section(self, section: str) -> ResponseReturnValue:
         """One of the other sections."""
+        return self._page(section, _read())
+
+    @expose("/<any(lockout, requests, retention, notifications):section>", methods=("POST",))
+    def save(self, section: str) -> ResponseReturnValue:
+        """Its form."""
         form = _FORMS[f"{section}_form"]()
         if form.validate():
             try:
@@ -74,8 +102,8 @@ class SettingsView(PanelView, BaseView):
                 show_error(form, error)
             else:
                 flash(_SAVED[section], "success")
-                return redirect(self.get_url(".index", _anchor=section), 303)
-        return self._page(_read(), form), 422
+                return redirect(self.get_url(".section", section=section), 303)
+        return self._page(section, _read(), form), 422
 
     @expose("/vouch", methods=("POST",))
     def vouch(self) -> ResponseReturnValue:
@@ -92,18 +120,19 @@ class SettingsView(PanelView, BaseView):
         )
 
     def back(self) -> Any:
-        """Always to the one page."""
+        """To how mail leaves, where domains are vouched for."""
         return redirect(self.get_url(".index"), 303)
 
     def _store(self, values: dict[str, Any]) -> None:
         gateway_of().preferences.store(db.session(), actor(), values)
         db.session.commit()
 
-    def _page(self, current: Current, sent: PanelForm | None = None) -> str:
-        """The page; *sent* is the form that came back with mistakes."""
+    def _page(self, section: str, current: Current, sent: PanelForm | None = None) -> str:
+        """The page of *section*; *sent* is its form when that came back with mistakes."""
         settings = gateway_of().settings
         return self.render(
             "panel/settings/index.html",
+            section=section,
             current=current,
             **{
                 name: sent if isinstance(sent, form) else form.showing(current)  # type: ignore[attr-defined]
