@@ -56,6 +56,7 @@ _OBJECTS = {
     "blocklist_zone": "blocklist",
     "message": "message",
     "suppression": "address",
+    "hook": "webhook",
 }
 #: What people do for themselves: whom it is about is said already.
 _OWN = {"login", "logout"}
@@ -84,7 +85,9 @@ def _cell(name: str) -> Any:
         words["label"] = _SETTINGS.get(entry.label, entry.label) if entry.object_type == "preference" else entry.label
         if entry.action in _OWN and entry.label == entry.actor:
             words |= {"kind": "", "label": ""}
-        return get_template_attribute("panel/audit/cells.html", name)(entry, words, told(entry.changes))
+        return get_template_attribute("panel/audit/cells.html", name)(
+            entry, words, told(entry.changes, entry.action == "change")
+        )
 
     return render
 
@@ -94,13 +97,13 @@ def object_word(object_type: str) -> str:
     return _OBJECTS.get(object_type, object_type.replace("_", " "))
 
 
-def told(changes: dict[str, Any]) -> list[tuple[str, str | None, str]]:
-    """Each change as (field, old or None, new), in words."""
+def told(changes: dict[str, Any], pairs: bool) -> list[tuple[str, str | None, str]]:
+    """Each detail as (field, old or None, new), in words. With *pairs*, a list of two is an old and a new value."""
     rows = []
     for name, value in (changes or {}).items():
-        pair = isinstance(value, list) and len(value) == 2
+        pair = pairs and isinstance(value, list) and len(value) == 2
         old, new = (value[0], value[1]) if pair else (None, value)
-        rows.append((name.replace("_", " "), _said(old) if pair else None, _said(new)))
+        rows.append((name.replace("_", " ").strip(), _said(old) if pair else None, _said(new)))
     return rows
 
 

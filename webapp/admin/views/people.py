@@ -85,7 +85,7 @@ class PeopleView(PanelModelView):
     simple_list_pager = False
 
     column_list = ("email", "role", "state", "last_login_at", "created_at")
-    column_labels = {"email": "E-mail", "last_login_at": "Last login", "created_at": "Added"}
+    column_labels = {"email": "E-mail", "last_login_at": "Last log-in", "created_at": "Added"}
     column_formatters = {
         "email": _who,
         "role": _role,
