@@ -17,8 +17,8 @@ from webapp.core.database import UNAVAILABLE
 from webapp.core.models import utcnow
 from webapp.core.off_loop import OffLoop
 from webapp.core.rules.compose import AttachedFile
-from webapp.core.services.deliveries import RetryPolicy
 from webapp.core.services.gateway import Gateway
+from webapp.core.services.outcomes import RetryPolicy
 from webapp.core.services.unfinished import (
     LONGEST_TRY,
     MOST_TRIES,

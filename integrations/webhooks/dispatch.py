@@ -23,10 +23,10 @@ from webapp.core.models import utcnow
 from webapp.core.off_loop import OffLoop, stopped_within
 from webapp.core.rules.refusals import Refused
 from webapp.core.services import hook_queue
-from webapp.core.services.deliveries import RetryPolicy
 from webapp.core.services.gateway import Gateway
 from webapp.core.services.group_commit import GroupCommit
 from webapp.core.services.hook_queue import LEASE, Posted, Posting, Ready
+from webapp.core.services.outcomes import RetryPolicy
 from webapp.core.services.vault import VaultError
 from webapp.net.targets import TargetGuard, trusted_context
 

@@ -33,20 +33,11 @@ from webapp.core.models import utcnow
 from webapp.core.off_loop import OffLoop, stopped_within
 from webapp.core.rules.refusals import Refused
 from webapp.core.rules.statuses import Status
-from webapp.core.services.deliveries import (
-    RENEW_EVERY,
-    Claimed,
-    Outcome,
-    RetryPolicy,
-    claim,
-    load_source,
-    record,
-    release,
-    renew,
-)
+from webapp.core.services.deliveries import RENEW_EVERY, Claimed, claim, load_source, release, renew
 from webapp.core.services.failure_notices import tell_senders
 from webapp.core.services.gateway import Gateway
 from webapp.core.services.group_commit import GroupCommit
+from webapp.core.services.outcomes import Outcome, RetryPolicy, record
 from webapp.core.services.preferences import Current
 
 log = structlog.get_logger(__name__)

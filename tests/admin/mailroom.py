@@ -12,8 +12,9 @@ from tests.support.factories import make_domain, make_smtp_user, source, submiss
 from webapp.core.models import CredentialRow, utcnow
 from webapp.core.rules.statuses import Status
 from webapp.core.rules.submission import Credential
-from webapp.core.services.deliveries import Attempt, Outcome, RetryPolicy, claim, record
+from webapp.core.services.deliveries import claim
 from webapp.core.services.gateway import Gateway
+from webapp.core.services.outcomes import Attempt, Outcome, RetryPolicy, record
 
 POLICY = RetryPolicy(first=timedelta(minutes=1), max_age=timedelta(days=5), random=lambda: 0.5)
 

@@ -11,7 +11,8 @@ from typing import Protocol
 from smtpd.delivery.transports.content import Content
 from webapp.core.models import utcnow
 from webapp.core.rules.statuses import Status
-from webapp.core.services.deliveries import Attempt, Claimed, Outcome
+from webapp.core.services.deliveries import Claimed
+from webapp.core.services.outcomes import Attempt, Outcome
 
 
 @dataclass(frozen=True, slots=True)

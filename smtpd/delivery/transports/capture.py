@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from smtpd.delivery.transports.base import Parcel, Report
 from webapp.core.rules.statuses import Status
-from webapp.core.services.deliveries import Outcome
+from webapp.core.services.outcomes import Outcome
 
 
 class CaptureTransport:

@@ -24,7 +24,8 @@ from webapp.core.models import utcnow
 from webapp.core.rules.addresses import domain_of
 from webapp.core.rules.networks import Address
 from webapp.core.rules.statuses import Status
-from webapp.core.services.deliveries import Claimed, Outcome
+from webapp.core.services.deliveries import Claimed
+from webapp.core.services.outcomes import Outcome
 from webapp.core.services.return_paths import ReturnPath, ReturnPaths
 from webapp.net.exchangers import Exchanger, MailDns, NoExchangerError, in_order
 from webapp.net.resolver import LookupFailed

@@ -13,7 +13,7 @@ from smtpd.delivery.transports.session import Envelope, SmtpSession, StaleConnec
 from webapp.core.models import utcnow
 from webapp.core.rules.relay import RelayTarget
 from webapp.core.rules.statuses import Status
-from webapp.core.services.deliveries import Outcome
+from webapp.core.services.outcomes import Outcome
 
 log = structlog.get_logger(__name__)
 

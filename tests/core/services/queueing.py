@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 
 from webapp.core.models import utcnow
 from webapp.core.rules.statuses import Status
-from webapp.core.services.deliveries import Attempt, Claimed, Outcome, RetryPolicy, claim, record
+from webapp.core.services.deliveries import Claimed, claim
 from webapp.core.services.gateway import Gateway
+from webapp.core.services.outcomes import Attempt, Outcome, RetryPolicy, record
 
 POLICY = RetryPolicy(first=timedelta(minutes=1), max_age=timedelta(days=5), random=lambda: 0.5)
 

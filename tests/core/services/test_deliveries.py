@@ -13,16 +13,9 @@ from tests.core.services.queueing import ids, settle, take, tried
 from tests.support.queue import SOURCE, attempts, deliveries, enqueue, message_status, statuses
 from webapp.core.models import utcnow
 from webapp.core.rules.statuses import Status
-from webapp.core.services.deliveries import (
-    LEASE,
-    Outcome,
-    RetryPolicy,
-    _due,
-    load_source,
-    release,
-    renew,
-)
+from webapp.core.services.deliveries import LEASE, _due, load_source, release, renew
 from webapp.core.services.gateway import Gateway
+from webapp.core.services.outcomes import Outcome, RetryPolicy
 
 
 def test_a_claim_groups_the_recipients_of_a_message(gateway: Gateway) -> None:

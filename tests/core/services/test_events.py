@@ -17,8 +17,8 @@ from webapp.core.rules.statuses import Status
 from webapp.core.rules.submission import Credential
 from webapp.core.services import credentials, domains, events, hooks
 from webapp.core.services.audit import COMMAND_LINE
-from webapp.core.services.deliveries import Outcome, RetryPolicy
 from webapp.core.services.gateway import Gateway
+from webapp.core.services.outcomes import Outcome, RetryPolicy
 
 KEYS = [
     "id",

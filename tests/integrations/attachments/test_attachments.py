@@ -19,7 +19,7 @@ from webapp.core.models import UnfinishedMessage, utcnow
 from webapp.core.rules.compose import AttachedFile
 from webapp.core.services import deliveries_control
 from webapp.core.services import unfinished as unfinished_messages
-from webapp.core.services.deliveries import RetryPolicy
+from webapp.core.services.outcomes import RetryPolicy
 from webapp.net.targets import TargetGuard
 
 from .fileserver import FILE, FileServer, serving

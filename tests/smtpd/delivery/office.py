@@ -12,7 +12,8 @@ from smtpd.delivery.transports.content import Content
 from smtpd.delivery.transports.relay import RelayTransport
 from tests.support.smtp_sink import SmtpSink
 from webapp.core.rules.relay import RelayTarget
-from webapp.core.services.deliveries import Claimed, Outcome
+from webapp.core.services.deliveries import Claimed
+from webapp.core.services.outcomes import Outcome
 
 SOURCE = b"From: shop@example.com\r\nSubject: x\r\n\r\n.one\r\n..two\r\n.\r\nthree\r\n"
 QUICK = Timeouts(connect=0.5, greeting=0.5, command=0.5, data_start=0.5, data_block=0.5, data_end=0.5)

@@ -20,8 +20,8 @@ from webapp.core.models.hook import DONE, FAILED, PAUSED, REMOVED, WAITING
 from webapp.core.rules.duration import format_duration
 from webapp.core.rules.retry import given_up, next_delay
 from webapp.core.services import hooks
-from webapp.core.services.deliveries import RetryPolicy
 from webapp.core.services.events import payloads
+from webapp.core.services.outcomes import RetryPolicy
 
 #: How long a lease lasts.
 LEASE = timedelta(seconds=30)

@@ -19,7 +19,7 @@ from webapp.core.models import Delivery, Message, MessageSource, UnfinishedMessa
 from webapp.core.rules.compose import AttachedFile
 from webapp.core.rules.linked_files import LinkedFile, put_in
 from webapp.core.rules.statuses import Status
-from webapp.core.services.deliveries import Outcome, RetryPolicy, record
+from webapp.core.services.outcomes import Outcome, RetryPolicy, record
 
 #: How often the files of a message are tried to be had.
 MOST_TRIES = 3
