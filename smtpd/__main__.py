@@ -14,12 +14,12 @@ if not hasattr(smtpd, "__path__"):
     sys.exit("Run python -m smtpd from the project's root.")
 
 from smtpd.bounces.server import BounceServer
-from smtpd.submission.certificate import CertificateError
 from smtpd.submission.environment import Environment
 from smtpd.submission.server import ListenError, SubmissionServer
 from webapp import create_app, gateway_of
 from webapp.core.services.gateway import Gateway
 from webapp.core.services.vault import VaultError
+from webapp.net.server_tls import CertificateError
 from webapp.settings import SettingsError
 
 #: How long a thread may keep the event loop from running: Python's own 5 ms add up where several are busy.

@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.support.stack import ROOT, Stack
 from webapp.certificate import ensure_certificate
 from webapp.settings import Settings
@@ -75,6 +77,29 @@ def test_a_wrong_setting_is_one_line_with_its_variable(tmp_path: Path) -> None:
 
     assert done.returncode != 0
     assert "POSTLATCH_DELIVERY" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "variable"),
+    [
+        ({"tls_cert": "/nowhere/cert.pem", "tls_key": "/nowhere/key.pem"}, "POSTLATCH_TLS_CERT"),
+        ({"database_url": "postgresql+psycopg://postlatch:Geheim-1@127.0.0.1:1/postlatch"}, "POSTLATCH_DATABASE_URL"),
+        ({"database_url": "sqlite:////dev/null/postlatch.db"}, "POSTLATCH_DATABASE_URL"),
+        ({"smtps_bind": "127.0.0.1:{smtp_port}"}, "POSTLATCH_SMTPS_BIND"),
+    ],
+)
+def test_what_cannot_be_used_stops_the_start_with_one_line(
+    tmp_path: Path, settings: dict[str, str], variable: str
+) -> None:
+    stack = Stack(tmp_path)
+    for name, value in settings.items():
+        stack.settings[name] = value.format(smtp_port=stack.smtp_port)
+    done = _launch(stack)
+
+    assert done.returncode == 1
+    assert variable in done.stderr
+    assert "Geheim" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 

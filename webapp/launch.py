@@ -15,6 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from flask import Flask
@@ -25,6 +26,7 @@ from webapp.certificate import ensure_certificate
 from webapp.core.database import UNAVAILABLE
 from webapp.core.services import admins
 from webapp.core.services.vault import VaultError
+from webapp.net.server_tls import CertificateError, server_context
 from webapp.settings import Bind, Settings, SettingsError, load_settings
 
 ROOT = Path(__file__).parents[1]
@@ -49,11 +51,14 @@ def main() -> None:
         with app.app_context():
             upgrade()
         ensure_certificate(settings)
+        server_context(*settings.tls_files)
         setup_token = _setup_token(app)
-    except (SettingsError, VaultError, LaunchError) as error:
+    except (SettingsError, VaultError, CertificateError, LaunchError) as error:
         sys.exit(f"postlatch: {error}")
     except UNAVAILABLE as error:
-        sys.exit(f"postlatch: the database can't be used: {getattr(error, 'orig', error)}")
+        sys.exit(f"postlatch: {_database_problem(settings, str(getattr(error, 'orig', error)))}")
+    except OSError as error:
+        sys.exit(f"postlatch: {_database_problem(settings, f'{error.filename}: {error.strerror}')}")
     processes = [Process(name, command) for name, command in commands(settings).items()]
     try:
         for process in processes:
@@ -165,7 +170,17 @@ def _setup_token(app: Flask) -> str | None:
         return admins.setup_link(session)
 
 
+def _database_problem(settings: Settings, problem: str) -> str:
+    variable = "POSTLATCH_DATABASE_URL" if settings.database_url else "POSTLATCH_DATA_DIR"
+    return f"{variable}: the database can't be used: {' '.join(problem.split())}"
+
+
 def _check_ports(settings: Settings) -> None:
+    with ExitStack() as held:  # until all are judged: two settings may name the same port
+        _hold_ports(settings, held)
+
+
+def _hold_ports(settings: Settings, held: ExitStack) -> None:
     for name in ("http_bind", "smtp_bind", "smtps_bind", "bounce_bind"):
         bind: Bind | None = getattr(settings, name)
         if bind is None:
@@ -173,9 +188,10 @@ def _check_ports(settings: Settings) -> None:
         try:
             found = socket.getaddrinfo(bind.host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             for family, kind, _, _, address in found:
-                with socket.socket(family, kind) as sock:
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    sock.bind(address)
+                sock = held.enter_context(socket.socket(family, kind))
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                sock.bind(address)
+                sock.listen()  # only then does Linux refuse a second one
         except OSError as error:
             variable = f"POSTLATCH_{name.upper()}"
             raise LaunchError(

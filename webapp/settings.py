@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 from webapp.core.rules.blocklists import zone_name
 from webapp.core.rules.duration import parse_duration
@@ -81,6 +83,13 @@ Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 _HOSTNAME = re.compile(r"(?=.{1,253}\Z)(?!-)[A-Za-z0-9-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*\Z")
 
 
+def _port_is_good(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
+
+
 class Settings(BaseSettings):
     """The settings of one start. Durations are `timedelta`, sizes are in units that the name gives."""
 
@@ -137,6 +146,12 @@ class Settings(BaseSettings):
     def _check_database_url(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("postgresql+psycopg://", "sqlite:///")):
             raise ValueError("must start with postgresql+psycopg:// or sqlite:///")
+        try:
+            parsed = value and make_url(value)
+        except (ArgumentError, ValueError):
+            parsed = None
+        if value is not None and (not parsed or (parsed.get_backend_name() == "sqlite" and not parsed.database)):
+            raise ValueError("must be an address such as postgresql+psycopg://user:password@127.0.0.1:5432/postlatch")
         return value
 
     @field_validator("redis_url")
@@ -144,6 +159,15 @@ class Settings(BaseSettings):
     def _check_redis_url(cls, value: str | None) -> str | None:
         if value is not None and not value.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must start with redis://, rediss:// or unix://")
+        if value is not None and not _port_is_good(value):
+            raise ValueError("must be an address such as redis://127.0.0.1:6379/0")
+        return value
+
+    @field_validator("dns")
+    @classmethod
+    def _check_dns(cls, value: Bind | None) -> Bind | None:
+        if value is not None and not value.port:
+            raise ValueError("must name a port, for example 127.0.0.1:53")
         return value
 
     @field_validator("public_url")
@@ -152,14 +176,18 @@ class Settings(BaseSettings):
         if value is None:
             return None
         parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+        odd = parts.query or parts.fragment or parts.username is not None or not _port_is_good(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or odd:
             raise ValueError("must be an address such as https://mail.example.org")
         return value.rstrip("/")
 
     @field_validator("public_smtp")
     @classmethod
     def _check_public_smtp(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"[A-Za-z0-9.\-]+:\d{1,5}(,\d{1,5})?", value):
+        if value is None:
+            return None
+        match = re.fullmatch(r"[A-Za-z0-9.\-]+:(\d{1,5})(?:,(\d{1,5}))?", value)
+        if not match or not all(1 <= int(port) <= 65535 for port in match.groups() if port):
             raise ValueError("must be host:port or host:port,port, for example mail.example.org:587,465")
         return value
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import ssl
 from pathlib import Path
 
 import structlog
 
+from webapp.net.server_tls import CertificateError, server_context
+
 log = structlog.get_logger(__name__)
 
 _Signature = tuple[tuple[int, int, int], ...]
-
-
-class CertificateError(Exception):
-    """The certificate or its key can't be used; the text is the one line to show."""
 
 
 class Certificate:
@@ -25,14 +22,14 @@ class Certificate:
         self._key = key
         self._signature = self._sign()
         self._complained: _Signature | None = None
-        self.context = self._load()
+        self.context = server_context(self._cert, self._key)
 
     def reload(self) -> None:
         """Read the files again. If they can't be used, log it and keep what we have."""
         signature = self._sign()
         try:
             # A fresh context: loading a pair that doesn't match would spoil the one in use.
-            self.context = self._load()
+            self.context = server_context(self._cert, self._key)
         except CertificateError as error:
             if signature != self._complained:
                 log.warning("certificate_unusable", problem=str(error))
@@ -56,24 +53,3 @@ class Certificate:
             else:
                 signature.append((stat.st_ino, stat.st_mtime_ns, stat.st_size))
         return tuple(signature)
-
-    def _load(self) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
-        try:
-            # An encrypted key would make OpenSSL ask on the terminal; the answer "" fails instead.
-            context.load_cert_chain(self._cert, self._key, password="")
-        except (OSError, ValueError) as error:
-            raise CertificateError(f"TLS certificate {self._cert} with key {self._key}: {_problem(error)}") from None
-        return context
-
-
-def _problem(error: Exception) -> str:
-    if isinstance(error, ssl.SSLError):
-        if error.reason == "KEY_VALUES_MISMATCH":
-            return "the key is not the certificate's"
-        return "not a PEM certificate with an unencrypted PEM key"
-    if isinstance(error, OSError):
-        return error.strerror or "can't be read"
-    return "can't be read"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import click
 from flask import Flask
 
 from webapp.app import gateway_of
@@ -19,5 +20,6 @@ def register(app: Flask, *, jobs: Sequence[Job]) -> None:
         app.cli.add_command(command)
 
     @app.cli.command("worker", help="Deliver mail, until SIGTERM or Ctrl-C.")
+    @click.option("--json", is_flag=True, expose_value=False, help="Taken as by every command: its log is JSON always.")
     def worker() -> None:
         run_worker(gateway_of(app), jobs)

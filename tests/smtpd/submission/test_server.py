@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from smtpd.submission.certificate import Certificate, CertificateError
+from smtpd.submission.certificate import Certificate
 from smtpd.submission.server import ListenError
 from tests.smtpd.submission.conftest import MakeServer
 from tests.smtpd.submission.memory_gateway import PASSWORD, USER, receipt
 from tests.smtpd.submission.wire import PATIENCE, RunningServer, Wire, plain, trusting, until, write_certificate
 from webapp.core.rules.submission import Submission
+from webapp.net.server_tls import CertificateError
 
 
 def _certificate_of(server: RunningServer, *, starttls: bool) -> bytes:

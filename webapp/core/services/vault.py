@@ -29,8 +29,20 @@ class Vault:
 
     @classmethod
     def open(cls, data_dir: Path) -> Vault:
-        """Read ``secret.key``, making it at the first start. Raise `VaultError` when it is damaged."""
+        """Read ``secret.key``, making it at the first start. Raise `VaultError` when it is damaged or out of reach."""
         path = data_dir / "secret.key"
+        try:
+            key = cls._read(data_dir, path)
+        except OSError as error:
+            raise VaultError(f"POSTLATCH_DATA_DIR: {error.filename or path} can't be used: {error.strerror}") from None
+        except ValueError:
+            key = b""
+        if len(key) != 32:
+            raise VaultError(f"{path} is damaged: restore it from a backup")
+        return cls(key)
+
+    @staticmethod
+    def _read(data_dir: Path, path: Path) -> bytes:
         data_dir.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             # Written aside and linked into place: of two processes that start together, one wins, and both read it.
@@ -46,13 +58,7 @@ class Vault:
                 pass
             finally:
                 aside.unlink()
-        try:
-            key = bytes.fromhex(path.read_text().strip())
-        except ValueError:
-            key = b""
-        if len(key) != 32:
-            raise VaultError(f"{path} is damaged: restore it from a backup")
-        return cls(key)
+        return bytes.fromhex(path.read_text().strip())
 
     def encrypt(self, text: str) -> str:
         """Encrypt and authenticate *text* (Fernet: AES-128-CBC with HMAC-SHA256)."""
