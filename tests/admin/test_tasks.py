@@ -34,6 +34,7 @@ def test_the_page_polls_until_the_task_has_ended(panel_app: Flask, owner: Browse
     page = owner.get(f"/admin/tasks/{task_id}/?url=/admin/settings/").get_data(as_text=True)
     assert f'data-poll-url="/admin/tasks/{task_id}/state"' in page
     assert 'href="/admin/settings/"' in page
+    assert "None" not in page
     assert "data-poll-done" not in owner.get(f"/admin/tasks/{task_id}/state").get_data(as_text=True)
 
     with gateway_of(panel_app).database.session() as session:
