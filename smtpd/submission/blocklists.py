@@ -14,10 +14,9 @@ log = structlog.get_logger(__name__)
 _ODD = UNANSWERED | {Outcome.OUTSIDE}
 
 
-async def check_blocklists(environment: Environment, ip: str) -> None:
+async def check_blocklists(environment: Environment, ip: str, rules: Rules) -> None:
     """Look *ip* up. Raise ``Refused(BLOCKLISTED)`` when a zone that is on lists it, and it is not exempt."""
     gateway = environment.gateway
-    rules: Rules = await environment.call(gateway.blocklist_rules)
     if not rules.zones or rules.exempts(ip):
         return
     findings = await environment.lookups.look_up(ip, rules.zones)

@@ -156,8 +156,8 @@ class Conversation(Connection):
 
     async def check_client(self) -> None:
         """Judge the connecting address. Raise `Refused` for one that may not speak."""
-        await self.environment.call(self.environment.gateway.admit, self.peer)
-        await check_blocklists(self.environment, self.ip)
+        rules = await self.environment.admit(self.peer)
+        await check_blocklists(self.environment, self.ip, rules)
 
     async def _next_command(self) -> None:
         try:

@@ -11,7 +11,7 @@ from typing import ParamSpec, Protocol, TypeVar
 from smtpd.submission.certificate import Certificate
 from smtpd.submission.limits import ConnectionCounter, Limits, MemoryBudget
 from webapp.core.rules.blocklists import Finding, Rules
-from webapp.core.rules.refusals import Refused
+from webapp.core.rules.refusals import Reason, Refused
 from webapp.core.rules.submission import Accepted, Credential, Peer, Submission
 from webapp.core.services.authenticate import MOST_WAITING
 from webapp.net.async_resolver import AsyncResolver
@@ -32,6 +32,8 @@ class SubmissionGateway(Protocol):
     def note_listed(
         self, ip: str, findings: Sequence[Finding], refused_by: Finding | None, reference: str | None
     ) -> None: ...
+    def is_familiar(self, ip: str) -> bool: ...
+    def check_room(self, peer: Peer) -> None: ...
     def authenticate_smtp(self, username: str, password: str, peer: Peer) -> Credential: ...
     def check_sender(self, credential: Credential, envelope_from: str) -> int: ...
     def check_recipient(self, address: str, *, smtputf8: bool) -> str: ...
@@ -42,14 +44,17 @@ class SubmissionGateway(Protocol):
     def heartbeat(self, process: str) -> None: ...
 
 
+#: Most of them wait for their turn to hash, which is given fairly; a queue before the threads would not be.
+AUTH_THREADS = MOST_WAITING["smtp"] + 8
+
+
 def _auth_threads() -> ThreadPoolExecutor:
-    # Most of them wait for their turn to hash, which is given fairly; a queue before the threads would not be.
-    return ThreadPoolExecutor(MOST_WAITING["smtp"] + 16, thread_name_prefix="smtp-auth")
+    return ThreadPoolExecutor(AUTH_THREADS, thread_name_prefix="smtp-auth")
 
 
 @dataclass(slots=True, kw_only=True)
 class Environment:
-    """Services, limits and threads. Log-ins have their own threads: a crowd of them must not hold up other calls."""
+    """Services, limits and threads. Strangers have their own threads: a crowd of them must not hold up anybody else."""
 
     gateway: SubmissionGateway
     certificate: Certificate
@@ -58,7 +63,12 @@ class Environment:
     budget: MemoryBudget
     lookups: Lookups
     turned_away: int = 0  # how many that were refused at the banner are still there
+    strangers: int = 0  # how many log-ins from unknown addresses are under way
     auth_threads: ThreadPoolExecutor = field(default_factory=_auth_threads)
+    stranger_threads: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(2, thread_name_prefix="door")
+    )
+    known_threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="known"))
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, thread_name_prefix="smtp"))
 
     @classmethod
@@ -80,17 +90,37 @@ class Environment:
         """The process's settings."""
         return self.gateway.settings
 
+    async def admit(self, peer: Peer) -> Rules:
+        """See `Gateway.admit`; return the blocklists' rules, which come next, in the same turn of a thread."""
+
+        def judge() -> Rules:
+            self.gateway.admit(peer)
+            return self.gateway.blocklist_rules()
+
+        threads = self.known_threads if self.gateway.is_familiar(peer.ip) else self.stranger_threads
+        return await asyncio.get_running_loop().run_in_executor(threads, judge)
+
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a call that blocks, off the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self.threads, lambda: function(*args, **kwargs))
 
     async def authenticate(self, username: str, password: str, peer: Peer) -> Credential:
-        """See `Gateway.authenticate_smtp`."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self.auth_threads, self.gateway.authenticate_smtp, username, password, peer
-        )
+        """See `Gateway.authenticate_smtp`. Strangers for whom there is no room are refused at once."""
+        loop, log_in = asyncio.get_running_loop(), self.gateway.authenticate_smtp
+        if self.gateway.is_familiar(peer.ip):
+            return await loop.run_in_executor(self.known_threads, log_in, username, password, peer)
+        self.gateway.check_room(peer)
+        if self.strangers >= AUTH_THREADS:
+            raise Refused(Reason.AUTH_UNAVAILABLE, cause="too_many_log_ins", retry_after=10)
+        self.strangers += 1
+        try:
+            return await loop.run_in_executor(self.auth_threads, log_in, username, password, peer)
+        finally:
+            self.strangers -= 1
 
     def close(self) -> None:
         """End the threads once they are done."""
         self.auth_threads.shutdown()
+        self.stranger_threads.shutdown()
+        self.known_threads.shutdown()
         self.threads.shutdown()

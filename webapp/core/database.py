@@ -8,6 +8,7 @@ transaction that read first and writes later would fail at once instead, however
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +44,7 @@ class Database:
                 connect_args={"connect_timeout": BUSY_SECONDS, "options": f"-c lock_timeout={BUSY_SECONDS}s"},
             )
         self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+        self._writing = threading.Lock()
 
     @property
     def path(self) -> Path:
@@ -63,6 +65,16 @@ class Database:
         """A session that commits at the end, or rolls back when an exception leaves the block."""
         with self._sessions() as session, session.begin():
             yield session
+
+    @contextmanager
+    def write_turn(self) -> Iterator[None]:
+        """Wait for this process's other writers, on SQLite: it would look for the end of a write only now and then."""
+        got = self.engine.dialect.name == "sqlite" and self._writing.acquire(timeout=BUSY_SECONDS)
+        try:
+            yield
+        finally:
+            if got:
+                self._writing.release()
 
 
 def _sqlite_engine(path: Path, pool_size: int) -> Engine:

@@ -213,3 +213,17 @@ def test_without_a_database_log_ins_wait(gateway: Gateway, user_id: int) -> None
         aside.rename(gateway.database.path)
 
     assert gateway.authenticate_smtp("printer@example.com", PASSWORD, OFFICE).id == user_id
+
+
+def test_who_logged_in_goes_first_from_there_in_every_process(gateway: Gateway, user_id: int) -> None:
+    assert not gateway.is_familiar(OFFICE.ip)
+    gateway.authenticate_smtp("printer@example.com", PASSWORD, OFFICE)
+    refusal(gateway, "printer@example.com", "Wrong-one", ELSEWHERE)
+    gateway.verdicts.close()
+
+    other = Gateway(gateway.settings)
+    other.heartbeat("submission")
+    for process in (gateway, other):
+        assert process.is_familiar(OFFICE.ip)
+        assert not process.is_familiar(ELSEWHERE.ip)
+    other.close()

@@ -259,16 +259,16 @@ def test_a_burst_gets_no_more_answers_than_the_threshold(gateway: Gateway) -> No
 
 
 def test_a_right_password_that_was_hashed_while_the_lock_came_is_not_let_in(
-    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    gateway: Gateway, make_app: Callable[..., Flask], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from webapp.core.services import authenticate
 
-    real = authenticate.matching
+    real, others = authenticate.matching, gateway_of(make_app(lockout_failures=4))
 
     def others_are_quicker(password: str, hashes: list[str]) -> int | None:
         if password == PASSWORD:
             for wrong, _ in zip(guesses(), range(4), strict=False):
-                answer(gateway, wrong)
+                answer(others, wrong)
         return real(password, hashes)
 
     monkeypatch.setattr(authenticate, "matching", others_are_quicker)

@@ -108,3 +108,31 @@ def test_a_turn_ends_also_with_an_error() -> None:
         raise RuntimeError
     with turns.turn("two", lambda: False) as waited:
         assert not waited
+
+
+def test_strangers_leave_a_turn_for_known_ones() -> None:
+    turns = Turns(10, at_once=2)
+    crowd = Crowd(turns)
+    with busy(turns):
+        crowd.wants("guesser")
+        with turns.turn("owner", lambda: True) as waited:
+            assert not waited
+        assert turns.waiting == 1
+    crowd.end()
+
+    assert crowd.served == ["guesser"]
+
+
+def test_who_could_not_even_wait_can_be_told_at_once() -> None:
+    turns = Turns(2, at_once=1)
+    crowd = Crowd(turns)
+    with busy(turns):
+        crowd.wants("guesser")
+        turns.check_room("stranger")
+        crowd.wants("guesser")
+        turns.check_room("stranger")  # the guesser would make room
+        with pytest.raises(Refused) as caught:
+            turns.check_room("guesser")
+    crowd.end()
+
+    assert caught.value.reason is Reason.AUTH_UNAVAILABLE

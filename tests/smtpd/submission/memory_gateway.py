@@ -46,6 +46,12 @@ class MemoryGateway:
     ) -> None:
         self.listed.append((ip, [finding.zone.name for finding in findings if finding.listed], refused_by))
 
+    def is_familiar(self, ip: str) -> bool:
+        return False
+
+    def check_room(self, peer: Peer) -> None:
+        pass
+
     def authenticate_smtp(self, username: str, password: str, peer: Peer) -> Credential:
         self.attempts.append((username, password, peer))
         self.on_authenticate(username)

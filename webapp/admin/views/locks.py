@@ -12,6 +12,7 @@ from webapp.admin.sessions import actor
 from webapp.app import gateway_of
 from webapp.core.models import Lock, utcnow
 from webapp.core.services import attempts, locks
+from webapp.core.services.failures import ADDRESS
 from webapp.db import db
 
 from .attempts import names_of, tabs
@@ -57,7 +58,7 @@ class LockView(PanelView, BaseView):
         if lock is None or lock.cleared_at or lock.locked_until <= now:
             flash("That lock has ended already.", "info")
         else:
-            if lock.scope == locks.ADDRESS:  # with what else keeps the people there out
+            if lock.scope == ADDRESS:  # with what else keeps the people there out
                 locks.clear(session, actor(), now, ip=lock.subject.partition("/")[0])
             else:
                 locks.unlock(session, actor(), lock, now)

@@ -18,6 +18,7 @@ from webapp.core.rules.submission import Peer
 from webapp.core.services import audit, locks
 from webapp.core.services.audit import SECRET, Actor
 from webapp.core.services.errors import ServiceError
+from webapp.core.services.failures import Attempt
 from webapp.core.services.hashing import hash_password
 
 Role = Literal["owner", "manager", "viewer"]
@@ -131,7 +132,7 @@ def use_link(session: Session, link: OneTimeLink, *, password: str, email: str |
         admin = session.get_one(Admin, link.admin_id)
         set_password(session, Actor(admin.email, ip), admin, password)
     session.delete(link)
-    locks.succeed(session, locks.Attempt("admin", admin.email, Peer("panel", ip)), admin.id, utcnow())
+    locks.succeed(session, Attempt("admin", admin.email, Peer("panel", ip)), admin.id, utcnow())
     return admin
 
 

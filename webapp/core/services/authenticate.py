@@ -11,6 +11,7 @@ import hmac
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -25,9 +26,11 @@ from webapp.core.rules.networks import allowed
 from webapp.core.rules.refusals import Reason, Refused
 from webapp.core.rules.submission import Credential, CredentialKind, Peer
 from webapp.core.services import locks as locking
+from webapp.core.services.failures import Attempt, address_of
+from webapp.core.services.familiar import Familiar
 from webapp.core.services.group_commit import GroupCommit
 from webapp.core.services.hashing import matching
-from webapp.core.services.locks import Attempt, Locks
+from webapp.core.services.locks import Locks
 from webapp.core.services.preferences import Preferences
 from webapp.core.services.turns import Turns
 from webapp.core.services.uses import Uses
@@ -40,8 +43,8 @@ REMEMBERED_SECONDS = 300.0
 _MOST_REMEMBERED = 5_000
 #: A success is noted for its address only this often, in seconds, unless it has failures to clear.
 _NOTED_SECONDS = 600.0
-#: Threads that look up at once: of a crowd that runs, the event loop would get every fiftieth turn at the interpreter.
-LOOKUPS_AT_ONCE = 3
+#: Strangers' threads that look up at once: of a crowd, the event loop would get every fiftieth turn at the interpreter.
+LOOKUPS_AT_ONCE = 2
 #: How many may wait for their turn to be hashed: few of the panel, whose threads the API needs, too.
 MOST_WAITING = {"smtp": 48, "panel": 6}
 
@@ -56,7 +59,6 @@ class _Known:
     secrets: tuple[tuple[int, str], ...]
     state: str
     networks: tuple[str, ...] = ()
-    has_failures: bool = False
 
 
 class Authenticator:
@@ -71,6 +73,7 @@ class Authenticator:
         vault: Vault,
         writer: GroupCommit,
         uses: Uses,
+        familiar: Familiar,
     ) -> None:
         self._database = database
         self._preferences = preferences
@@ -78,6 +81,7 @@ class Authenticator:
         self._vault = vault
         self._writer = writer
         self._uses = uses
+        self._familiar = familiar
         self._turns = {door: Turns(most) for door, most in MOST_WAITING.items()}
         self._few = threading.BoundedSemaphore(LOOKUPS_AT_ONCE)
         self._remembered: dict[str, tuple[bytes, float]] = {}
@@ -88,6 +92,14 @@ class Authenticator:
         current = self._preferences.current()
         with self._database.session() as session:
             self._locks.check_address(session, peer.ip, current, utcnow())
+
+    def check_room(self, peer: Peer) -> None:
+        """Raise ``Refused(AUTH_UNAVAILABLE)`` when a stranger can't have a turn soon: nothing is asked or hashed then.
+
+        Never blocks, so that a crowd costs next to nothing.
+        """
+        if peer.ip not in self._familiar:
+            self._turns[peer.door].check_room(address_of(peer.ip))
 
     def smtp_user(self, username: str, password: str, peer: Peer) -> Credential:
         """Let an SMTP user in.
@@ -169,35 +181,44 @@ class Authenticator:
         def look(session: Session) -> _Known | None:
             self._check(session, attempt)
             now = utcnow()
-            failed = locking.has_failures(session, attempt, self._preferences.current(), now)
             if attempt.kind == "admin":
                 person = session.scalar(select(Admin).where(Admin.email == attempt.name))
-                return _person(person, failed) if person else None
+                return _person(person) if person else None
             kind = ApiKeyRow if attempt.kind == "api_key" else SmtpUser
             row = session.scalar(select(kind).where(kind.name == attempt.name, kind.deleted_at.is_(None)))
-            return _known(row, now, failed) if row else None
+            return _known(row, now) if row else None
 
-        return self._in_session(look, unavailable=unavailable)
+        return self._in_session(attempt.peer, look, unavailable=unavailable)
 
     def _check(self, session: Session, attempt: Attempt) -> None:
         self._locks.check(session, attempt, self._preferences.current(), utcnow())
 
     def _confirm(self, attempt: Attempt) -> None:
         """Let nobody in through a lock that came while the secret was hashed, however right it is."""
-        self._in_session(lambda session: self._check(session, attempt), unavailable=Reason.AUTH_UNAVAILABLE)
+        self._in_session(
+            attempt.peer, lambda session: self._check(session, attempt), unavailable=Reason.AUTH_UNAVAILABLE
+        )
 
     def _is_familiar(self, attempt: Attempt) -> bool:
         def ask(session: Session) -> bool:
             return locking.spared(session, attempt, utcnow())
 
-        return self._in_session(ask, unavailable=Reason.AUTH_UNAVAILABLE)
+        return self._in_session(attempt.peer, ask, unavailable=Reason.AUTH_UNAVAILABLE)
 
-    def _in_session(self, work: Callable[[Session], T], *, unavailable: Reason) -> T:
+    def _has_failures(self, attempt: Attempt, known: _Known) -> bool:
+        with suppress(*UNAVAILABLE), self._database.session() as session:
+            return locking.has_failures(session, attempt, known.id, self._preferences.current(), utcnow())
+        return False
+
+    def _in_session(self, peer: Peer, work: Callable[[Session], T], *, unavailable: Reason) -> T:
         try:
-            with self._few, self._database.session() as session:
+            with self._crowded(peer), self._database.session() as session:
                 return work(session)
         except UNAVAILABLE:
             raise Refused(unavailable, cause="database_unavailable") from None
+
+    def _crowded(self, peer: Peer) -> AbstractContextManager[object]:
+        return nullcontext() if peer.ip in self._familiar else self._few
 
     def _recall(self, password: str, known: _Known) -> int | None:
         """The id of the remembered secret that *password* is: only for who will be let in, since it is quick."""
@@ -224,14 +245,16 @@ class Authenticator:
 
     def _note(self, attempt: Attempt, known: _Known) -> None:
         """Note from where it succeeded. Blocks only when there are failures to clear before the next attempt."""
+        self._familiar.add(attempt.address)
         key, now = (attempt.kind, known.id, attempt.address), time.monotonic()
-        if not known.has_failures and now - self._noted.get(key, -_NOTED_SECONDS) < _NOTED_SECONDS:
+        failed = self._has_failures(attempt, known)
+        if not failed and now - self._noted.get(key, -_NOTED_SECONDS) < _NOTED_SECONDS:
             return
         if len(self._noted) >= _MOST_REMEMBERED:
             self._noted.clear()
         self._noted[key] = now
         written = self._writer.submit(lambda session: locking.succeed(session, attempt, known.id, utcnow()))
-        if known.has_failures:
+        if failed:
             written.exception()  # without it the failures go on counting, which is no reason to refuse
 
     def _failure(self, attempt: Attempt, secret: str | None, refused: Refused, unavailable: Reason) -> Refused:
@@ -252,16 +275,16 @@ class Authenticator:
         return refused
 
 
-def _known(row: CredentialRow, now: datetime, has_failures: bool) -> _Known:
+def _known(row: CredentialRow, now: datetime) -> _Known:
     working = tuple((s.id, s.hash) for s in row.secrets if s.expires_at is None or s.expires_at > now)
     domain, networks = (row.domain_id, row.domain.name), tuple(row.allowed_networks)
-    return _Known(row.id, row.name, domain, working, row.state(now), networks, has_failures)
+    return _Known(row.id, row.name, domain, working, row.state(now), networks)
 
 
-def _person(row: Admin, has_failures: bool) -> _Known:
+def _person(row: Admin) -> _Known:
     secrets = ((row.id, row.password_hash),) if row.password_hash else ()
     state = "disabled" if row.disabled_at else "active"
-    return _Known(row.id, row.email, (0, ""), secrets, state, has_failures=has_failures)
+    return _Known(row.id, row.email, (0, ""), secrets, state)
 
 
 def _unusable(known: _Known, peer: Peer) -> str | None:

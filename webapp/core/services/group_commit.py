@@ -40,11 +40,20 @@ class GroupCommit:
 
     A *work* gets the batch's session. It may raise `Refused`, but only before it has written; any other exception
     rolls the batch back, and each of its works runs again alone: a work must bear being called twice.
+    *pace*: what nobody waits for gathers so long, in seconds, between two batches.
     """
 
     def __init__(
-        self, database: Database, *, name: str, backlog: int | None = None, longest_batch: int = LONGEST_BATCH
+        self,
+        database: Database,
+        *,
+        name: str,
+        backlog: int | None = None,
+        longest_batch: int = LONGEST_BATCH,
+        pace: float = 0.0,
     ) -> None:
+        self._pace = pace
+        self._closing = threading.Event()
         self._longest_batch = longest_batch
         self._database = database
         self._name = name
@@ -71,6 +80,7 @@ class GroupCommit:
         """Finish what is queued, then end the thread."""
         with self._lock:
             thread, self._thread = self._thread, None
+            self._closing.set()
         if thread:
             self._queue.put(None)
             thread.join()
@@ -78,6 +88,7 @@ class GroupCommit:
     def _ensure_thread(self) -> None:
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
+                self._closing.clear()
                 self._thread = threading.Thread(target=self._loop, name=self._name, daemon=True)
                 self._thread.start()
 
@@ -87,6 +98,8 @@ class GroupCommit:
             self._run(batch)
             if last:
                 return
+            if self._pace:
+                self._closing.wait(self._pace)
 
     def _gather(self, first: _Item[Any]) -> tuple[list[_Item[Any]], bool]:
         batch = [first]
@@ -103,7 +116,7 @@ class GroupCommit:
     def _run(self, batch: list[_Item[Any]], tries: int = 1) -> None:
         outcomes: list[tuple[_Item[Any], Any, Refused | None]] = []
         try:
-            with self._database.session() as session:
+            with self._database.write_turn(), self._database.session() as session:
                 begin_write(session)
                 for item in batch:
                     try:

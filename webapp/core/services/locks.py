@@ -14,18 +14,16 @@ credential's own list names closely, or from which it was used in the last 30 da
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from math import ceil
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from webapp.core.database import serialise
 from webapp.core.models import Admin, CredentialRow, FailedAttempt, KnownAddress, Lock
 from webapp.core.rules.locks import (
     FAMILIAR_FOR,
-    MOST_FROM_ONE_ADDRESS,
     counted_name,
     lock_duration,
     narrowly_allowed,
@@ -33,35 +31,26 @@ from webapp.core.rules.locks import (
 )
 from webapp.core.rules.networks import Network, allowed, lock_subject
 from webapp.core.rules.refusals import Reason, Refused
-from webapp.core.rules.submission import Peer
 from webapp.core.services import audit
 from webapp.core.services.audit import Actor
+from webapp.core.services.failures import (
+    ADDRESS,
+    CREDENTIAL,
+    PAIR,
+    WITH_OWN_LOCK,
+    Attempt,
+    address_of,
+    any_of_pair,
+    ended,
+    is_new,
+    record,
+    tally,
+)
 from webapp.core.services.lock_news import announce
 from webapp.core.services.preferences import Current
 
-ADDRESS, PAIR, CREDENTIAL = "address", "pair", "credential"
-#: Log-ins that have a lock of their own. A key's 256 bits need none, and Make and Zapier change addresses.
-_WITH_OWN_LOCK = ("smtp_user", "admin")
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """Somebody who wants to be let in: as which kind of log-in, under which name (as it is looked up), from where."""
-
-    kind: str
-    name: str
-    peer: Peer
-
-    @property
-    def address(self) -> str:
-        """What the address locks are about."""
-        return address_of(self.peer.ip)
-
-    def keys(self) -> dict[str, str]:
-        """Scope and subject of each lock that may be in the way."""
-        name = counted_name(self.name)
-        keys = {ADDRESS: self.address, PAIR: f"{self.kind} {name} {self.address}"}
-        return keys | ({CREDENTIAL: f"{self.kind} {name}"} if self.kind in _WITH_OWN_LOCK else {})
+#: Asked at every attempt and connection: built once.
+_UNDER = select(Lock).where(Lock.subject.in_(bindparam("subjects", expanding=True)))
 
 
 class Locks:
@@ -81,15 +70,22 @@ class Locks:
 
         A name that is not there takes the same queries, so that the answer tells nothing by its duration either.
         """
-        held = {lock.scope: lock for lock in _held(session, attempt.keys(), now)}
-        if held and self.exempt(attempt.peer.ip, current):
-            held = {scope: lock for scope, lock in held.items() if scope == CREDENTIAL}
-        if CREDENTIAL in held and spared(session, attempt, now):
-            del held[CREDENTIAL]
-        if ADDRESS in held:
-            held = {ADDRESS: held[ADDRESS]}
-        if held:
-            raise _locked(list(held.values()), attempt.peer.ip, now)
+        held = _held(session, attempt.keys(), now)
+        is_spared = any(lock.scope == CREDENTIAL for lock in held) and spared(session, attempt, now)
+        self._refuse(held, attempt, current, now, is_spared=is_spared)
+
+    def _refuse(
+        self, held: Sequence[Lock], attempt: Attempt, current: Current, now: datetime, *, is_spared: bool
+    ) -> None:
+        in_the_way = {lock.scope: lock for lock in held}
+        if in_the_way and self.exempt(attempt.peer.ip, current):
+            in_the_way = {scope: lock for scope, lock in in_the_way.items() if scope == CREDENTIAL}
+        if is_spared:
+            in_the_way.pop(CREDENTIAL, None)
+        if ADDRESS in in_the_way:
+            in_the_way = {ADDRESS: in_the_way[ADDRESS]}
+        if in_the_way:
+            raise _locked(list(in_the_way.values()), attempt.peer.ip, now)
 
     def count(self, session: Session, attempt: Attempt, digest: bytes | None, current: Current, now: datetime) -> bool:
         """Count a failure and lock what is due; return whether it counted. *digest* tells the same secret again.
@@ -97,30 +93,29 @@ class Locks:
         Without a digest the secret was right, though it is of no use: nothing counts, but it must take as long.
 
         Of guesses that are judged at the same moment, those beyond the threshold hear of the lock and nothing else:
-        raise `Refused` as `check` does.
+        raise `Refused` as `check` does. Other writers wait meanwhile: each table is asked as seldom as can be.
         """
         serialise(session, "failures")  # what is read here must stay true until the lock is written
-        self.check(session, attempt, current, now)
-        since, name = now - current.lockout_window, counted_name(attempt.name)
-        same = select(FailedAttempt.id).where(
-            FailedAttempt.kind == attempt.kind,
-            FailedAttempt.name == name,
-            FailedAttempt.secret_digest == digest,
-            FailedAttempt.at > since,
-        )
-        counts = session.scalar(same.limit(1)) is None and digest is not None
-        is_spared = attempt.kind not in _WITH_OWN_LOCK or spared(session, attempt, now)
-        row = FailedAttempt(at=now, kind=attempt.kind, name=name, subject=attempt.address, spared=is_spared)
-        row.secret_digest = digest or b""
-        session.add(row)
-        session.flush()
-        if not counts:
-            session.delete(row)
-            session.flush()
+        locks = {lock.scope: lock for lock in _locks(session, attempt.keys())}
+        owner_id, networks = _owner(session, attempt)
+        succeeded_at = _last_success(session, attempt, owner_id)
+        is_spared = _is_spared(attempt, networks, succeeded_at, now)
+        self._refuse([lock for lock in locks.values() if _holds(lock, now)], attempt, current, now, is_spared=is_spared)
+        counted = is_new(session, attempt, digest or b"", now - current.lockout_window) and digest is not None
+        is_spared = is_spared or attempt.kind not in WITH_OWN_LOCK
+        record(session, attempt, digest, now, spared=is_spared, counted=counted)
+        if not counted:
             return False
         scopes = [] if self.exempt(attempt.peer.ip, current) else [ADDRESS, PAIR]
         scopes += [] if is_spared else [CREDENTIAL]
-        new = [lock for scope in scopes if (lock := self._lock_if_due(session, attempt, scope, current, now))]
+        failures = tally(session, attempt, locks, succeeded_at, current=current, now=now)
+        due = [scope for scope in scopes if failures[scope] >= current.lockout_failures]
+        new = [_lock(session, attempt, scope, locks.get(scope), now) for scope in due]
+        for lock in new:
+            lock.failures, lock.locked_until = (
+                failures[lock.scope],
+                now + lock_duration(lock.level, current.lockout_first),
+            )
         announce(session, new, kind=attempt.kind, name=attempt.name, ip=attempt.peer.ip, now=now)
         return True
 
@@ -129,45 +124,17 @@ class Locks:
         networks = [*self._trusted, *current.never_lock]
         return bool(networks) and allowed(ip, networks)
 
-    @staticmethod
-    def _lock_if_due(session: Session, attempt: Attempt, scope: str, current: Current, now: datetime) -> Lock | None:
-        subject = attempt.keys()[scope]
-        lock = session.scalar(select(Lock).where(Lock.scope == scope, Lock.subject == subject))
-        failures = _failures(session, attempt, scope, lock, current=current, now=now)
-        if failures < current.lockout_failures:
-            return None
-        if lock is None:
-            lock = Lock(scope=scope, subject=subject, level=0)
-            lock.kind, lock.login = (None, None) if scope == ADDRESS else (attempt.kind, counted_name(attempt.name))
-            lock.address = None if scope == CREDENTIAL else attempt.address
-            session.add(lock)
-        else:
-            lock.level = next_level(lock.level, _ended(lock, now), now)
-        lock.failures, lock.locked_at = failures, now
-        lock.locked_until = now + lock_duration(lock.level, current.lockout_first)
-        lock.cleared_at = lock.cleared_by = None
-        return lock
-
-
-def address_of(ip: str) -> str:
-    """What is locked for *ip*; a connection whose address was never known stands for itself."""
-    try:
-        return lock_subject(ip)
-    except ValueError:
-        return ip[:49]
-
 
 def spared(session: Session, attempt: Attempt, now: datetime) -> bool:
     """Whether the credential's lock leaves the attempt's address alone."""
     owner_id, networks = _owner(session, attempt)
-    succeeded_at = _last_success(session, attempt, owner_id)
-    recent = succeeded_at is not None and succeeded_at > now - FAMILIAR_FOR
-    return narrowly_allowed(attempt.peer.ip, networks) or recent
+    return _is_spared(attempt, networks, _last_success(session, attempt, owner_id), now)
 
 
-def has_failures(session: Session, attempt: Attempt, current: Current, now: datetime) -> bool:
-    """Whether a success has something to clear: failures of the very pair."""
-    return _failures(session, attempt, PAIR, None, current=current, now=now) > 0
+def has_failures(session: Session, attempt: Attempt, owner_id: int, current: Current, now: datetime) -> bool:
+    """Whether a success of *owner_id* has something to clear: failures of the very pair."""
+    since = now - current.lockout_window
+    return any_of_pair(session, attempt, max(since, _last_success(session, attempt, owner_id) or since))
 
 
 def succeed(session: Session, attempt: Attempt, owner_id: int, now: datetime) -> None:
@@ -202,11 +169,23 @@ def _last_success(session: Session, attempt: Attempt, owner_id: int) -> datetime
     )
 
 
-def _held(session: Session, keys: dict[str, str], now: datetime) -> list[Lock]:
-    found = session.scalars(
-        select(Lock).where(Lock.subject.in_(keys.values()), Lock.locked_until > now, Lock.cleared_at.is_(None))
-    )
+def _is_spared(attempt: Attempt, networks: Sequence[str], succeeded_at: datetime | None, now: datetime) -> bool:
+    recent = succeeded_at is not None and succeeded_at > now - FAMILIAR_FOR
+    return narrowly_allowed(attempt.peer.ip, networks) or recent
+
+
+def _locks(session: Session, keys: dict[str, str]) -> list[Lock]:
+    """The locks under *keys*, those that are over too."""
+    found = session.scalars(_UNDER, {"subjects": list(keys.values())})
     return [lock for lock in found if keys.get(lock.scope) == lock.subject]
+
+
+def _holds(lock: Lock, now: datetime) -> bool:
+    return lock.locked_until > now and lock.cleared_at is None
+
+
+def _held(session: Session, keys: dict[str, str], now: datetime) -> list[Lock]:
+    return [lock for lock in _locks(session, keys) if _holds(lock, now)]
 
 
 def _locked(held: list[Lock], ip: str, now: datetime) -> Refused:
@@ -219,29 +198,18 @@ def _locked(held: list[Lock], ip: str, now: datetime) -> Refused:
     )
 
 
-def _ended(lock: Lock, now: datetime) -> datetime:
-    return min(lock.cleared_at or lock.locked_until, now)
-
-
-def _failures(
-    session: Session, attempt: Attempt, scope: str, lock: Lock | None, *, current: Current, now: datetime
-) -> int:
-    """What counts towards the lock of *scope*: nothing that led to an earlier one, or was forgiven with it."""
-    since = max(now - current.lockout_window, _ended(lock, now)) if lock else now - current.lockout_window
-    if scope == PAIR:
-        since = max(since, _last_success(session, attempt, _owner(session, attempt)[0]) or since)
-    of_login = [FailedAttempt.kind == attempt.kind, FailedAttempt.name == counted_name(attempt.name)]
-    matching = {
-        ADDRESS: [FailedAttempt.subject == attempt.address],
-        PAIR: [*of_login, FailedAttempt.subject == attempt.address],
-        CREDENTIAL: [*of_login, FailedAttempt.spared.is_(False)],
-    }[scope]
-    rows = session.execute(
-        select(FailedAttempt.subject, func.count())
-        .where(*matching, FailedAttempt.at > since)
-        .group_by(FailedAttempt.subject)
-    ).all()
-    return sum(min(count, MOST_FROM_ONE_ADDRESS) if scope == CREDENTIAL else count for _, count in rows)
+def _lock(session: Session, attempt: Attempt, scope: str, lock: Lock | None, now: datetime) -> Lock:
+    """*lock* one level up, or a new one; the caller fills in how many failures and until when."""
+    if lock is None:
+        lock = Lock(scope=scope, subject=attempt.keys()[scope], level=0)
+        lock.kind, lock.login = (None, None) if scope == ADDRESS else (attempt.kind, counted_name(attempt.name))
+        lock.address = None if scope == CREDENTIAL else attempt.address
+        session.add(lock)
+    else:
+        lock.level = next_level(lock.level, ended(lock, now), now)
+    lock.locked_at = now
+    lock.cleared_at = lock.cleared_by = None
+    return lock
 
 
 def in_force(session: Session, now: datetime, *, limit: int | None = None) -> Sequence[Lock]:

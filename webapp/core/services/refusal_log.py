@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Collection, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
 import structlog
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from webapp.core.models import CredentialRow, Refusal, utcnow
@@ -14,12 +21,27 @@ from webapp.core.services.group_commit import GroupCommit
 
 log = structlog.get_logger(__name__)
 
+#: Refusals that may wait to be written; of more there is only the log's line.
+MOST_WAITING = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A row to write. `credential_id`, or the kind and name of the credential that was meant."""
+
+    row: dict[str, Any]
+    credential_id: int | None
+    typed: tuple[str, str] | None
+
 
 class RefusalLog:
-    """Logs each refusal, and stores it for the trace page."""
+    """Logs each refusal, and stores it for the trace page; those that come while one is written share a write."""
 
     def __init__(self, writer: GroupCommit) -> None:
         self._writer = writer
+        self._lock = threading.Lock()
+        self._waiting: list[_Entry] = []
+        self._asked = False  # a write is on its way and takes all that wait
 
     def note(
         self,
@@ -47,14 +69,47 @@ class RefusalLog:
         log.info(
             "refused", reference=refused.reference, door=peer.door, ip=peer.ip, code=row["code"], cause=refused.cause
         )
-
         typed = None if credential else _typed(peer.door, name)
+        entry = _Entry(row, credential.id if credential else None, typed)
+        with self._lock:
+            if len(self._waiting) >= MOST_WAITING:
+                return
+            self._waiting.append(entry)
+            if self._asked:
+                return
+            self._asked = True
+        self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        taken: list[_Entry] = []  # by the first try; a second one writes the same again
 
         def write(session: Session) -> None:
-            owner = credential.id if credential else _owner(session, *typed) if typed else None
-            session.add(Refusal(**row, credential_id=owner))
+            if not taken:
+                taken.extend(self._take())
+            _write(session, taken)
 
-        self._writer.submit(write)
+        def written(future: Future[None]) -> None:
+            if not taken:  # the database is gone, say: the next refusal tries again
+                with self._lock:
+                    self._asked = False
+            elif len(taken) > 1 and not isinstance(future.exception(), Refused | None):
+                for entry in taken:  # one can't be written, and takes no other along
+                    self._writer.submit(partial(_write, entries=[entry]))
+
+        self._writer.submit(write).add_done_callback(written)
+
+    def _take(self) -> list[_Entry]:
+        with self._lock:
+            entries = list(self._waiting)
+            self._waiting.clear()
+            self._asked = False
+        return entries
+
+
+def _write(session: Session, entries: Sequence[_Entry]) -> None:
+    owners = _owners(session, {entry.typed for entry in entries if entry.typed})
+    rows = [{**e.row, "credential_id": owners.get(e.typed) if e.typed else e.credential_id} for e in entries]
+    session.execute(insert(Refusal), rows)
 
 
 def _typed(door: str, name: str | None) -> tuple[str, str] | None:
@@ -63,13 +118,16 @@ def _typed(door: str, name: str | None) -> tuple[str, str] | None:
     return (kind, name.strip().lower()) if kind and name and "\0" not in name else None
 
 
-def _owner(session: Session, kind: str, name: str) -> int | None:
-    """The credential under whose name somebody was refused, with a wrong secret too: its owner wants to know."""
-    return session.scalar(
-        select(CredentialRow.id).where(
-            CredentialRow.kind == kind, CredentialRow.name == name, CredentialRow.deleted_at.is_(None)
+def _owners(session: Session, typed: Collection[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """The credentials under whose names somebody was refused, with a wrong secret too: their owners want to know."""
+    if not typed:
+        return {}
+    found = session.execute(
+        select(CredentialRow.kind, CredentialRow.name, CredentialRow.id).where(
+            CredentialRow.name.in_({name for _, name in typed}), CredentialRow.deleted_at.is_(None)
         )
     )
+    return {(kind, name): id_ for kind, name, id_ in found}
 
 
 def _network(ip: str) -> str:

@@ -17,8 +17,8 @@ from webapp.core.rules.refusals import Refused
 from webapp.core.rules.stages import Stage, stage_of, stages
 from webapp.core.rules.submission import Peer
 from webapp.core.services import quotas
+from webapp.core.services.failures import Attempt
 from webapp.core.services.gateway import Gateway
-from webapp.core.services.locks import Attempt
 
 #: A blocklist's listing is remembered so long for an address that is asked about.
 LISTED_WITHIN = timedelta(hours=24)

@@ -1,8 +1,8 @@
 """Turns at the hash: a password costs 25 ms of a core, and a crowd of guessers must not keep everybody else waiting.
 
-As many hash at once as there are cores. Of those that wait, log-ins from an address from which they succeeded before
-go first; then addresses take turns, so that one that asks a hundred times is served as often as one that asks once.
-Few may wait: for more there is nothing but "try again in a minute".
+As many hash at once as there are cores, and strangers have all of them but one. Of those that wait, log-ins from an
+address from which they succeeded before go first; then addresses take turns, so that one that asks a hundred times is
+served as often as one that asks once. Few may wait: for more there is nothing but "try again in a minute".
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ AT_ONCE = max(1, min(4, os.cpu_count() or 1))
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    """Somebody who waits: woken when it is their turn, or when they were sent away."""
+    """Somebody who wants a turn, and may wait: woken when it is their turn, or when they were sent away."""
 
     address: str
+    familiar: bool = False
     woken: threading.Event = field(default_factory=threading.Event)
     sent_away: bool = False
 
@@ -39,6 +40,7 @@ class Turns:
     def __init__(self, most_waiting: int, *, at_once: int = AT_ONCE) -> None:
         self._most_waiting = most_waiting
         self._free = at_once
+        self._free_for_strangers = max(1, at_once - 1)
         # Threads of their own: whichever thread hashes keeps its 19 MiB, so few may.
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="hash")
         self._lock = threading.Lock()
@@ -51,17 +53,23 @@ class Turns:
 
         *is_familiar* is asked only then. Raise ``Refused(AUTH_UNAVAILABLE)`` when too many wait.
         """
-        waited = not self._go_at_once()
-        if waited:
-            self._wait(_Waiting(address), is_familiar())
+        waiting, waited = _Waiting(address), False
+        if not self._go_at_once(waiting):
+            waiting.familiar = is_familiar()
+            waited = self._wait(waiting)
         try:
             yield waited
         finally:
-            self._pass_on()
+            self._pass_on(waiting)
 
     def run(self, work: Callable[[], T]) -> T:
         """Do *work*, as whoever has a turn."""
         return self._threads.submit(work).result()
+
+    def check_room(self, address: str) -> None:
+        """Raise ``Refused(AUTH_UNAVAILABLE)`` when *address*, a stranger, could not even wait now. Never blocks."""
+        with self._lock:
+            self._check_room(address)
 
     @property
     def waiting(self) -> int:
@@ -69,42 +77,53 @@ class Turns:
         with self._lock:
             return len(self._familiar) + self._waiting_strangers()
 
-    def _go_at_once(self) -> bool:
+    def _go_at_once(self, who: _Waiting) -> bool:
         with self._lock:
-            if not self._free:  # while anybody waits, nothing is free
-                return False
-            self._free -= 1
-            return True
+            return self._take(who)
 
-    def _wait(self, waiting: _Waiting, familiar: bool) -> None:
+    def _take(self, who: _Waiting) -> bool:
+        if not self._free or not (who.familiar or self._free_for_strangers):
+            return False
+        self._free -= 1
+        self._free_for_strangers -= not who.familiar
+        return True
+
+    def _wait(self, waiting: _Waiting) -> bool:
         with self._lock:
-            if self._free:
-                self._free -= 1
-                return
-            if familiar:
+            if self._take(waiting):
+                return False
+            if waiting.familiar:
                 self._familiar.append(waiting)
             else:
                 self._queue(waiting)
         waiting.woken.wait()
         if waiting.sent_away:
             raise _busy()
+        return True
+
+    def _check_room(self, address: str) -> deque[_Waiting] | None:
+        """The queue of another address that must make room, if one must."""
+        if self._waiting_strangers() < self._most_waiting:
+            return None
+        longest = max(self._strangers.values(), key=len, default=deque[_Waiting]())
+        if len(longest) <= len(self._strangers.get(address, ())) + 1:
+            raise _busy()
+        return longest
 
     def _queue(self, waiting: _Waiting) -> None:
-        own = self._strangers.get(waiting.address)
-        if self._waiting_strangers() >= self._most_waiting:
-            longest = max(self._strangers.values(), key=len, default=deque[_Waiting]())
-            if len(longest) <= len(own or ()) + 1:
-                raise _busy()
+        if longest := self._check_room(waiting.address):
             last = longest.pop()
             last.sent_away = True
             last.woken.set()
         self._strangers.setdefault(waiting.address, deque()).append(waiting)
 
-    def _pass_on(self) -> None:
+    def _pass_on(self, done: _Waiting) -> None:
         with self._lock:
+            self._free_for_strangers += not done.familiar
             if self._familiar:
                 self._familiar.popleft().woken.set()
-            elif self._strangers:
+            elif self._strangers and self._free_for_strangers:
+                self._free_for_strangers -= 1
                 address, queue = self._strangers.popitem(last=False)
                 queue.popleft().woken.set()
                 if queue:
