@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +13,7 @@ from flask import Flask
 from integrations.webhooks.dispatch import Dispatcher
 from tests.support.factories import make_domain
 from tests.support.hook_receiver import HookReceiver
-from tests.support.queue import enqueue
+from tests.support.queue import enqueue, running
 from webapp import gateway_of
 from webapp.core.models import Domain, Hook, HookAttempt, HookDelivery, utcnow
 from webapp.core.rules.events import EventName
@@ -106,28 +104,6 @@ def receiver() -> Iterator[HookReceiver]:
         yield receiver
 
 
-@contextmanager
-def dispatching(gateway: Gateway) -> Iterator[None]:
+def dispatching(gateway: Gateway) -> AbstractContextManager[None]:
     """Run the dispatcher in the background while the block runs."""
-    loop = asyncio.new_event_loop()
-    stop = asyncio.Event()
-    failure: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            loop.run_until_complete(Dispatcher(gateway).run(stop))
-            loop.run_until_complete(loop.shutdown_default_executor())
-        except BaseException as error:
-            failure.append(error)
-        finally:
-            loop.close()
-
-    thread = threading.Thread(target=run, name="dispatching")
-    thread.start()
-    try:
-        yield
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(30)
-        assert not thread.is_alive()
-        assert not failure, failure
+    return running(Dispatcher(gateway).run)

@@ -44,14 +44,21 @@ class DeliveryForm(RelayForm):
         return found
 
 
+def _count(label: str, most: int, description: str, *, of: str = "a number") -> IntegerField:
+    """A field for a whole number from 1 to *most*."""
+    return IntegerField(
+        label,
+        [InputRequired(f"Type {of}."), NumberRange(1, most, f"Give {of} from 1 to {most}.")],
+        description=description,
+        render_kw={"inputmode": "numeric", "min": 1, "max": most},
+    )
+
+
 class LockoutForm(PanelForm):
     """When an address is locked, and which addresses never are."""
 
-    lockout_failures = IntegerField(
-        "Failures before a lock",
-        [InputRequired("Type a number."), NumberRange(1, 1000, "Give a number from 1 to 1000.")],
-        description="Wrong passwords and unknown names. The same wrong password again counts once.",
-        render_kw={"inputmode": "numeric", "min": 1, "max": 1000},
+    lockout_failures = _count(
+        "Failures before a lock", 1000, "Wrong passwords and unknown names. The same wrong password again counts once."
     )
     lockout_window = StringField(
         "Counted within",
@@ -69,11 +76,11 @@ class LockoutForm(PanelForm):
         "Guessing from there is never stopped, so keep it short.",
         render_kw={"rows": 4, "spellcheck": "false", "placeholder": "192.0.2.10"},
     )
-    logs_kept_days = IntegerField(
+    logs_kept_days = _count(
         "Keep failed attempts for",
-        [InputRequired("Type a number of days."), NumberRange(1, 3650, "Give a number of days from 1 to 3650.")],
-        description="And all other refusals. Afterwards they are deleted, and their references can't be explained.",
-        render_kw={"inputmode": "numeric", "min": 1, "max": 3650},
+        3650,
+        "And all other refusals. Afterwards they are deleted, and their references can't be explained.",
+        of="a number of days",
     )
 
     @classmethod
@@ -124,23 +131,22 @@ class NotificationsForm(PanelForm):
 class RetentionForm(PanelForm):
     """How long mail is kept, and when an address that bounces is given up."""
 
-    content_kept_days = IntegerField(
+    content_kept_days = _count(
         "Keep the content for",
-        [InputRequired("Type a number of days."), NumberRange(1, 3650, "Give a number of days from 1 to 3650.")],
-        description="Text, attachments and source. What became of a message is still shown afterwards.",
-        render_kw={"inputmode": "numeric", "min": 1, "max": 3650},
+        3650,
+        "Text, attachments and source. What became of a message is still shown afterwards.",
+        of="a number of days",
     )
-    messages_kept_days = IntegerField(
+    messages_kept_days = _count(
         "Keep messages for",
-        [InputRequired("Type a number of days."), NumberRange(1, 3650, "Give a number of days from 1 to 3650.")],
-        description="Afterwards nothing of them is left. Mail that still waits is never deleted.",
-        render_kw={"inputmode": "numeric", "min": 1, "max": 3650},
+        3650,
+        "Afterwards nothing of them is left. Mail that still waits is never deleted.",
+        of="a number of days",
     )
-    soft_bounces = IntegerField(
+    soft_bounces = _count(
         "Suppress an address after",
-        [InputRequired("Type a number."), NumberRange(1, 100, "Give a number from 1 to 100.")],
-        description="Passing refusals in a row, such as a full mailbox. An address that doesn't exist goes at once.",
-        render_kw={"inputmode": "numeric", "min": 1, "max": 100},
+        100,
+        "Passing refusals in a row, such as a full mailbox. An address that doesn't exist goes at once.",
     )
 
     @classmethod
