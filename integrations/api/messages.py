@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flask import Blueprint, Response, request
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session, selectinload
 
 from integrations.api.access import credential
@@ -45,7 +45,7 @@ def register(blueprint: Blueprint, gateway: Gateway) -> None:
             .limit(asked.limit)
         )
         if asked.recipient:
-            theirs = select(Delivery.message_id).where(Delivery.recipient == asked.recipient)
+            theirs = select(Delivery.message_id).where(func.lower(Delivery.recipient) == func.lower(asked.recipient))
             query = query.where(Message.id.in_(theirs))
         if asked.status:
             query = query.where(Message.status == asked.status)

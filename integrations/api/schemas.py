@@ -163,7 +163,7 @@ class MessageQuery(Query):
     """``GET /v1/messages``."""
 
     recipient: Annotated[str | None, _by(coerce.address)] = Field(
-        None, examples=["ann@example.org"], description="Messages to this address only."
+        None, examples=["ann@example.org"], description="Messages to this address only, whatever its case."
     )
     status: Annotated[Status | None, _by(_status, Status)] = Field(
         None, examples=["captured"], description="Messages that show this status only."

@@ -131,6 +131,7 @@ def test_the_list_can_be_narrowed(caller: Caller) -> None:
 
     assert listed("recipient=bob@example.org") == {first, second}
     assert listed("recipient=%20ann@EXAMPLE.org%20") == {first}
+    assert listed("recipient=ANN@example.org") == {first}
     assert listed("recipient=nobody@example.org") == set()
     assert listed("status=delivered") == {first}
     assert listed("status=queued&recipient=bob@example.org") == {second}
@@ -163,3 +164,11 @@ def test_notices_that_this_server_writes_are_no_program_s_business(caller: Calle
     assert [message["id"] for message in caller.get("/messages").json["data"]] == [sent]
     for path in (f"/messages/{notice}", f"/messages/{notice}/source"):
         refused(caller.get(path), 404, "not_found")
+
+
+def test_a_recipient_is_found_whatever_the_case(caller: Caller) -> None:
+    sent = caller.send(to=["Ann.Lee@Example.org", "Jörg@example.org"]).json["id"]
+
+    for asked in ("ann.lee@example.org", "ANN.LEE@EXAMPLE.ORG", "Ann.Lee@example.org", "Jörg@Example.ORG"):
+        found = caller.get(f"/messages?recipient={asked}").json["data"]
+        assert [message["id"] for message in found] == [sent], asked

@@ -32,11 +32,13 @@ class Delivery(Base):
         # One index for each of the worker's lanes: a pile of retries must not be leafed through to find new mail.
         Index("ix_deliveries_fresh", "due_at", sqlite_where=_FRESH, postgresql_where=_FRESH),
         Index("ix_deliveries_retry", "due_at", sqlite_where=_RETRY, postgresql_where=_RETRY),
+        # People look an address up as they know it, not as it was typed when the mail was sent.
+        Index("ix_deliveries_recipient_folded", text("lower(recipient)")),
     )
 
     id: Mapped[int] = mapped_column(BigKey, primary_key=True)
     message_id: Mapped[str] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"), index=True)
-    recipient: Mapped[str] = mapped_column(String(320), index=True)
+    recipient: Mapped[str] = mapped_column(String(320))
     status: Mapped[str] = mapped_column(String(16))
     attempts: Mapped[int] = mapped_column(default=0)
     due_at: Mapped[datetime | None]
