@@ -134,6 +134,7 @@ class SettingsView(PanelView, BaseView):
             "panel/settings/index.html",
             section=section,
             current=current,
+            delivery_mode=current.delivery,  # not another process's memory of it
             **{
                 name: sent if isinstance(sent, form) else form.showing(current)  # type: ignore[attr-defined]
                 for name, form in _FORMS.items()
