@@ -6,9 +6,12 @@ itself a trusted proxy. What comes from anyone else in that header is ignored, a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from webapp.core.rules.networks import Network, allowed, normalise_ip
+
+_WITH_PORT = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?|([0-9]{1,3}(?:\.[0-9]{1,3}){3}):[0-9]{1,5}")
 
 
 def client_address(peer: str, forwarded_for: str | None, trusted: Sequence[Network]) -> str:
@@ -24,11 +27,17 @@ def client_address(peer: str, forwarded_for: str | None, trusted: Sequence[Netwo
     for hop in reversed(forwarded_for.split(",")):
         if not allowed(address, trusted):
             break
-        before = _normal(hop.strip())
+        before = _normal(_without_port(hop.strip()))
         if before is None:
             break
         address = before
     return address
+
+
+def _without_port(hop: str) -> str:
+    """Some proxies write the client's port, too: ``192.0.2.1:4711``, ``[2001:db8::1]:4711``."""
+    match = _WITH_PORT.fullmatch(hop)
+    return (match[1] or match[2]) if match else hop
 
 
 def _normal(text: str) -> str | None:
