@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import asyncio.sslproto
 import resource
 import signal
 import sys
@@ -24,6 +25,8 @@ from webapp.settings import SettingsError
 
 #: How long a thread may keep the event loop from running: Python's own 5 ms add up where several are busy.
 _SWITCH_SECONDS = 0.001
+#: Octets that a TLS connection is read by; a record has at most 16 KiB (RFC 8446 section 5.1).
+_TLS_BUFFER = 32 * 1024
 #: Files that the process has open besides the clients' sockets: the database, connections being refused, logs.
 _OTHER_FILES = 400
 
@@ -51,6 +54,8 @@ async def serve(gateway: Gateway) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, environment.certificate.reload)
+    # Each TLS connection holds a buffer of this size as long as it lasts: by default a thousand hold 256 MB.
+    asyncio.sslproto.SSLProtocol.max_size = _TLS_BUFFER
     _allow_files(environment.settings.max_connections)
     servers: list[SubmissionServer | BounceServer] = [SubmissionServer(environment)]
     if gateway.settings.bounce_bind and gateway.return_paths:
