@@ -11,7 +11,7 @@ from webapp.core.models import Refusal
 from .conftest import Caller, refused
 
 
-@pytest.mark.parametrize("path", ["", "/", "/nothing", "/me/", "/hooks", "/messages/x/y", "//me"])
+@pytest.mark.parametrize("path", ["", "/", "/nothing", "/me/", "/hooks/", "/messages/x/y", "//me"])
 def test_unknown_paths_are_404_as_json(caller: Caller, path: str) -> None:
     refused(caller.get(path), 404, "not_found")
 

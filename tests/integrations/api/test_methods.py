@@ -35,7 +35,7 @@ def test_each_status_has_its_headers_and_its_refusal_is_noted(
         422: caller.send(to="nobody"),
     }
     outcomes: dict[int, Exception] = {
-        429: Refused(Reason.QUOTA, retry_after=7),
+        429: Refused(Reason.QUOTA, retry_after=7, limit="5 messages", period="an hour", whose="this key", wait="7 s"),
         500: RuntimeError("the secret ingredient"),
         503: Refused(Reason.STORAGE),
     }
