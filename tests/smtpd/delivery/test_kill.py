@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from itertools import chain
 
+import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
@@ -30,6 +31,7 @@ MESSAGES, RECIPIENTS = 500, 2
 SERVERS = ("mx.example.org", "mx.example.net")
 
 
+@pytest.mark.timeout(300)  # five workers start, one after the other
 def test_killed_at_random_moments_it_loses_nothing(net: MailNet) -> None:
     sinks = [net.serve(host) for host in SERVERS]
     for host in SERVERS:
