@@ -16,6 +16,8 @@ from webapp.settings import Settings
 
 _LIFE = timedelta(days=397)  # longer ones are refused by some mail programs
 _RENEWED_BEFORE = timedelta(days=30)
+#: One that ends within so long is worth a word to the operator.
+CERTIFICATE_SOON = timedelta(days=21)
 
 
 def ensure_certificate(settings: Settings) -> None:

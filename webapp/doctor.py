@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from webapp.blocklist_job import check_zones
-from webapp.certificate import read_certificate
+from webapp.certificate import CERTIFICATE_SOON, read_certificate
 from webapp.core.database import UNAVAILABLE
 from webapp.core.models import BlocklistZone, Delivery, utcnow
 from webapp.core.rules.blocklists import HEALTH_WORDS, Health
@@ -20,8 +20,6 @@ from webapp.core.services import domain_checks, domains, heartbeats
 from webapp.core.services.gateway import Gateway
 from webapp.net import resolver
 from webapp.settings import Bind, Settings
-
-_SOON = timedelta(days=21)
 
 
 class Finding(NamedTuple):
@@ -100,7 +98,7 @@ def _certificate(settings: Settings) -> Finding:
     left = certificate.not_valid_after_utc - datetime.now(UTC)
     if left <= timedelta(0):
         return Finding("certificate", "error", f"{path} has expired: renew it")
-    if left < _SOON:
+    if left < CERTIFICATE_SOON:
         return Finding("certificate", "warning", f"{path} expires in {format_duration(left)}: renew it")
     return Finding("certificate", "ok", f"{path} is good for {left.days} days")
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from webapp.certificate import ensure_certificate, read_certificate
+from webapp.certificate import CERTIFICATE_SOON, ensure_certificate, read_certificate
 from webapp.core.models import BlocklistZone, CredentialRow, Delivery, Domain, SmtpUser, utcnow
 from webapp.core.rules.blocklists import zone_label
 from webapp.core.rules.duration import format_duration
@@ -19,8 +19,6 @@ from webapp.settings import Settings
 from webapp.worker import Job, every
 
 SECONDS = 60.0
-#: A certificate that ends within so long is worth a word.
-CERTIFICATE_SOON = timedelta(days=21)
 #: A credential that stops to work within so long is worth a word.
 CREDENTIAL_SOON = timedelta(days=14)
 #: A queue whose head has been due for so long doesn't drain.

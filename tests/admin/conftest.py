@@ -120,6 +120,12 @@ def _hire(gateway: Gateway) -> None:
 
 
 @pytest.fixture
+def relaying(make_panel: Callable[..., Flask]) -> Flask:
+    """A panel in relay mode."""
+    return make_panel(delivery="relay", relay_url="smtp://relay.example")
+
+
+@pytest.fixture
 def browser(panel_app: Flask) -> Browser:
     """Somebody who is not logged in."""
     return Browser(panel_app)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from flask import Flask
 from sqlalchemy import select
@@ -18,12 +16,6 @@ from webapp.core.services.gateway import Gateway
 
 LIST = "/admin/messages/"
 LATER = (Status.DEFERRED, 451, "4.2.1 Busy")
-
-
-@pytest.fixture
-def relaying(make_panel: Callable[..., Flask]) -> Flask:
-    """A panel in relay mode."""
-    return make_panel(delivery="relay", relay_url="smtp://relay.example")
 
 
 @pytest.fixture

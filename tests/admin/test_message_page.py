@@ -22,12 +22,6 @@ LATER = (Status.DEFERRED, 451, "4.2.1 Mailbox busy <b>now</b>")
 
 
 @pytest.fixture
-def relaying(make_panel: Callable[..., Flask]) -> Flask:
-    """A panel in relay mode."""
-    return make_panel(delivery="relay", relay_url="smtp://relay.example")
-
-
-@pytest.fixture
 def gateway(relaying: Flask) -> Gateway:
     """Its services."""
     return gateway_of(relaying)

@@ -102,7 +102,7 @@ def record(
         settled = _settled(row, outcome, attempts=attempts, delay=delays[same], policy=policy, now=now)
         rows.append(settled)
         told += _events(row, outcome, settled)
-        if outcome.status == Status.DEFERRED != settled["status"] and outcome.smtp_code:
+        if outcome.status == Status.DEFERRED and settled["status"] == Status.FAILED and outcome.smtp_code:
             given_up_on.append((row, settled["reason"]))
         if outcome.attempt:
             tries.append(_attempt_row(outcome, outcome.attempt))
