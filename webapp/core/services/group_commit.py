@@ -72,34 +72,44 @@ class GroupCommit:
         if self._backlog is not None and self._queue.qsize() >= self._backlog:
             item.future.set_exception(Refused(Reason.STORAGE, cause="backlog_full"))
             return item.future
-        self._ensure_thread()
-        self._queue.put(item)
+        with self._lock:
+            self._ensure_thread()
+            self._queue.put(item)
         return item.future
 
     def close(self) -> None:
-        """Finish what is queued, then end the thread."""
+        """Finish what is queued, and what its callbacks add, then end the thread."""
         with self._lock:
-            thread, self._thread = self._thread, None
+            thread = self._thread
+            if thread is None:
+                return
             self._closing.set()
-        if thread:
             self._queue.put(None)
-            thread.join()
+        thread.join()
 
     def _ensure_thread(self) -> None:
-        with self._lock:
-            if self._thread is None or not self._thread.is_alive():
-                self._closing.clear()
-                self._thread = threading.Thread(target=self._loop, name=self._name, daemon=True)
-                self._thread.start()
+        if self._thread is None or not self._thread.is_alive():
+            self._closing.clear()
+            self._thread = threading.Thread(target=self._loop, name=self._name, daemon=True)
+            self._thread.start()
 
     def _loop(self) -> None:
-        while (item := self._queue.get()) is not None:
-            batch, last = self._gather(item)
+        closing = False
+        while not (closing and self._end()):
+            item = self._queue.get()
+            batch, last = self._gather(item) if item else ([], True)
+            closing = closing or last
             self._run(batch)
-            if last:
-                return
-            if self._pace:
+            if self._pace and not closing:
                 self._closing.wait(self._pace)
+
+    def _end(self) -> bool:
+        """Whether nothing is left to do; the next write starts another thread then."""
+        with self._lock:
+            if not self._queue.empty():
+                return False
+            self._thread = None
+            return True
 
     def _gather(self, first: _Item[Any]) -> tuple[list[_Item[Any]], bool]:
         batch = [first]
@@ -114,6 +124,8 @@ class GroupCommit:
         return batch, False
 
     def _run(self, batch: list[_Item[Any]], tries: int = 1) -> None:
+        if not batch:
+            return
         outcomes: list[tuple[_Item[Any], Any, Refused | None]] = []
         try:
             with self._database.write_turn(), self._database.session() as session:
