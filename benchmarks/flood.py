@@ -64,9 +64,9 @@ def _report(seconds: float, answers: Counter[str], memory: list[float], good: _G
                 f"{name:14} {len(times):3} sessions, median {statistics.median(times):.2f} s, most {max(times):.2f} s"
             )
     print("refused good sessions:", dict(good.refused) or "none")
-    quarter = max(1, len(memory) // 4)
-    first, last = statistics.mean(memory[:quarter]), statistics.mean(memory[-quarter:])
-    print(f"memory of the submission process: {first:.0f} MB in the first quarter, {last:.0f} MB in the last")
+    size = max(1, len(memory) // 6)
+    sixths = ", ".join(f"{statistics.mean(memory[at : at + size]):.0f}" for at in range(0, size * 6, size))
+    print(f"memory of the submission process, in MB, each sixth of the time: {sixths}")
     with sqlite3.connect(data_dir / "postlatch.db") as database:
         for table in ("refusals", "failed_attempts", "locks"):
             print(f"{table}: {database.execute(f'SELECT count(*) FROM {table}').fetchone()[0]} rows")

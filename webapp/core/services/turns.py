@@ -8,6 +8,7 @@ served as often as one that asks once. Few may wait: for more there is nothing b
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
@@ -42,7 +43,7 @@ class Turns:
         self._free = at_once
         self._free_for_strangers = max(1, at_once - 1)
         # Threads of their own: whichever thread hashes keeps its 19 MiB, so few may.
-        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="hash")
+        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="hash", initializer=_be_nice)
         self._lock = threading.Lock()
         self._familiar: deque[_Waiting] = deque()
         self._strangers: OrderedDict[str, deque[_Waiting]] = OrderedDict()
@@ -133,6 +134,12 @@ class Turns:
 
     def _waiting_strangers(self) -> int:
         return sum(map(len, self._strangers.values()))
+
+
+def _be_nice() -> None:
+    """Let everything else of the machine go first: who waits for a hash waits anyway."""
+    if sys.platform == "linux":  # elsewhere it would be the whole process
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def _busy() -> Refused:
