@@ -13,8 +13,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
+from itertools import chain
 from time import monotonic
 from weakref import WeakValueDictionary
 
@@ -36,7 +36,7 @@ from webapp.core.rules.statuses import Status
 from webapp.core.services.deliveries import RENEW_EVERY, Claimed, claim, load_source, release, renew
 from webapp.core.services.failure_notices import tell_senders
 from webapp.core.services.gateway import Gateway
-from webapp.core.services.group_commit import GroupCommit
+from webapp.core.services.group_commit import GroupCommit, Together
 from webapp.core.services.outcomes import Outcome, RetryPolicy, record
 from webapp.core.services.preferences import Current
 
@@ -103,7 +103,8 @@ class DeliveryEngine:
             timeouts=timeouts,
             return_paths=gateway.return_paths,
         )
-        self._outcomes = GroupCommit(gateway.database, name="outcomes")
+        self._writer = GroupCommit(gateway.database, name="outcomes")
+        self._outcomes = Together(self._writer, self._record)
         self._off_loop = OffLoop(gateway.database, name="delivery", threads=4)
         self._identity = Identity.take(settings.data_dir)
         self._hand = Hand()
@@ -222,9 +223,8 @@ class DeliveryEngine:
         """Return once *outcomes* are on disk, however long the database is gone: the mail has left already."""
         self._crowded |= any(outcome.attempt is None and outcome.not_before for outcome in outcomes)
         while outcomes:
-            work = partial(self._record, outcomes=outcomes, now=utcnow())
             try:
-                held = await asyncio.wrap_future(self._outcomes.submit(work))
+                held = await asyncio.wrap_future(self._outcomes.submit(outcomes))
             except Refused:
                 await asyncio.sleep(DATABASE_SECONDS)
                 continue
@@ -238,8 +238,9 @@ class DeliveryEngine:
                 )
             return
 
-    def _record(self, session: Session, outcomes: Sequence[Outcome], now: datetime) -> set[int]:
+    def _record(self, session: Session, reports: Sequence[Sequence[Outcome]]) -> set[int]:
         """See `record`; in the same transaction senders are told of what has failed for good."""
+        outcomes, now = list(chain.from_iterable(reports)), utcnow()
         held = record(session, outcomes, lease=self._identity.lease, policy=self._policy, now=now)
         ended = held & {outcome.delivery_id for outcome in outcomes if outcome.status in _MAY_HAVE_FAILED}
         tell_senders(session, ended, hostname=self._gateway.settings.hostname, now=now)
@@ -271,7 +272,7 @@ class DeliveryEngine:
             await asyncio.gather(*unfinished, return_exceptions=True)
         await self._give_back()
         await self._routes.close()
-        await asyncio.to_thread(self._outcomes.close)
+        await asyncio.to_thread(self._writer.close)
         self._off_loop.close()
         self._identity.close()
 

@@ -7,9 +7,10 @@ only after its own write is safe.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
@@ -20,6 +21,7 @@ from sqlalchemy.orm import Session
 from webapp.core.database import UNAVAILABLE, Database, begin_write, was_raced
 from webapp.core.rules.refusals import Reason, Refused
 
+Item = TypeVar("Item")
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
@@ -160,3 +162,64 @@ class GroupCommit:
             log.error("write_failed", writer=self._name, exc_info=error)
         for item in batch:
             item.future.set_exception(error)
+
+
+class Together(Generic[Item, T]):
+    """Items that wait at the same time are written by one call of *write*, which gets them all.
+
+    One that can't be written takes no other along: each is tried again alone then.
+    """
+
+    def __init__(self, writer: GroupCommit, write: Callable[[Session, Sequence[Item]], T]) -> None:
+        self._writer = writer
+        self._write = write
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[Item, Future[T]]] = []
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def submit(self, item: Item) -> Future[T]:
+        """Queue *item*; the future has what *write* returned for all of them, or raises as `GroupCommit.submit`."""
+        future: Future[T] = Future()
+        with self._lock:
+            self._waiting.append((item, future))
+            first = len(self._waiting) == 1
+        if first:  # the others come along
+            self._write_waiting()
+        return future
+
+    def _write_waiting(self) -> None:
+        taken: list[tuple[Item, Future[T]]] = []  # by the first try; a second one writes the same again
+
+        def write(session: Session) -> T:
+            if not taken:
+                taken.extend(self._take())
+            return self._write(session, [item for item, _ in taken])
+
+        def written(result: Future[T]) -> None:
+            alone = result.exception() is not None and not isinstance(result.exception(), Refused)
+            for item, future in taken or self._take():
+                if alone and len(taken) > 1:
+                    again = self._writer.submit(partial(_alone, self._write, item))
+                    again.add_done_callback(partial(_pass_on, to=future))
+                else:
+                    _pass_on(result, to=future)
+
+        self._writer.submit(write).add_done_callback(written)
+
+    def _take(self) -> list[tuple[Item, Future[T]]]:
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        return waiting
+
+
+def _alone(write: Callable[[Session, Sequence[Item]], T], item: Item, session: Session) -> T:
+    return write(session, [item])
+
+
+def _pass_on(result: Future[T], *, to: Future[T]) -> None:
+    if error := result.exception():
+        to.set_exception(error)
+    else:
+        to.set_result(result.result())

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import structlog
@@ -17,7 +14,7 @@ from webapp.core.models import CredentialRow, Refusal, utcnow
 from webapp.core.rules.networks import network_of
 from webapp.core.rules.refusals import Refused, printable
 from webapp.core.rules.submission import Credential, Peer
-from webapp.core.services.group_commit import GroupCommit
+from webapp.core.services.group_commit import GroupCommit, Together
 
 log = structlog.get_logger(__name__)
 
@@ -38,10 +35,7 @@ class RefusalLog:
     """Logs each refusal, and stores it for the trace page; those that come while one is written share a write."""
 
     def __init__(self, writer: GroupCommit) -> None:
-        self._writer = writer
-        self._lock = threading.Lock()
-        self._waiting: list[_Entry] = []
-        self._asked = False  # a write is on its way and takes all that wait
+        self._rows = Together(writer, _write)
 
     def note(
         self,
@@ -70,40 +64,8 @@ class RefusalLog:
             "refused", reference=refused.reference, door=peer.door, ip=peer.ip, code=row["code"], cause=refused.cause
         )
         typed = None if credential else _typed(peer.door, name)
-        entry = _Entry(row, credential.id if credential else None, typed)
-        with self._lock:
-            if len(self._waiting) >= MOST_WAITING:
-                return
-            self._waiting.append(entry)
-            if self._asked:
-                return
-            self._asked = True
-        self._write_waiting()
-
-    def _write_waiting(self) -> None:
-        taken: list[_Entry] = []  # by the first try; a second one writes the same again
-
-        def write(session: Session) -> None:
-            if not taken:
-                taken.extend(self._take())
-            _write(session, taken)
-
-        def written(future: Future[None]) -> None:
-            if not taken:  # the database is gone, say: the next refusal tries again
-                with self._lock:
-                    self._asked = False
-            elif len(taken) > 1 and not isinstance(future.exception(), Refused | None):
-                for entry in taken:  # one can't be written, and takes no other along
-                    self._writer.submit(partial(_write, entries=[entry]))
-
-        self._writer.submit(write).add_done_callback(written)
-
-    def _take(self) -> list[_Entry]:
-        with self._lock:
-            entries = list(self._waiting)
-            self._waiting.clear()
-            self._asked = False
-        return entries
+        if len(self._rows) < MOST_WAITING:
+            self._rows.submit(_Entry(row, credential.id if credential else None, typed))
 
 
 def _write(session: Session, entries: Sequence[_Entry]) -> None:
