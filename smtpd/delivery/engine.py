@@ -217,7 +217,9 @@ class DeliveryEngine:
         source = load_source(session, message_id)
         if source is None:
             raise SourceGoneError
-        return Content(source, self._gateway.signing.of(session, message_id))
+        paths = self._gateway.return_paths
+        host = paths.host_of(session, message_id) if paths else None
+        return Content(source, self._gateway.signing.of(session, message_id), host)
 
     async def _report(self, outcomes: Sequence[Outcome]) -> None:
         """Return once *outcomes* are on disk, however long the database is gone: the mail has left already."""

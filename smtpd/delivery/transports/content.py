@@ -28,10 +28,11 @@ def unsigned(_octets: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A message as it is stored, and who signs it."""
+    """A message as it is stored, who signs it, and the host of its return address where that is the domain's own."""
 
     source: bytes
     sign: Signer = unsigned
+    return_host: str | None = None
 
     def octets(self, *, eight_bit: bool = True) -> bytes | None:
         """The message for a server that takes 8-bit bodies, or doesn't; None where that can't be done. Takes its time.

@@ -140,8 +140,9 @@ class MxTransport:
         while True:
             try:
                 async with pool.session(fresh=parcel.fresh, patient=parcel.patient) as session:
-                    left, sender = dict(group.left), self._sender(parcel.message, group.left)
-                    envelope = Envelope.of(parcel.message, left, await parcel.load(), sender=sender)
+                    left, content = dict(group.left), await parcel.load()
+                    sender = self._sender(parcel.message, left, content.return_host)
+                    envelope = Envelope.of(parcel.message, left, content, sender=sender)
                     if not parcel.is_ours(group.left):
                         return False
                     answers = await session.send(envelope)
@@ -158,12 +159,12 @@ class MxTransport:
                     del group.left[key]
             return True
 
-    def _sender(self, message: Claimed, recipients: Collection[int]) -> str:
+    def _sender(self, message: Claimed, recipients: Collection[int], host: str | None) -> str:
         """Whom the message leaves from; the null sender stays, since what has it is never answered."""
         if self._return_paths is None or not message.envelope_from:
             return message.envelope_from
         only = next(iter(recipients)) if len(recipients) == 1 else None
-        return self._return_paths.address(ReturnPath(message.message_id, only))
+        return self._return_paths.address(ReturnPath(message.message_id, only), host)
 
     def _outcomes(
         self, answers: Mapping[int, Answer], session: SmtpSession, started_at: datetime

@@ -194,3 +194,22 @@ def test_a_silent_resolver_is_asked_once_a_domain(make_app: Callable[..., Flask]
         domain_checks.check(gateway, 1, COMMAND_LINE)
     assert {name for name, _ in dns.asked} == {"_postlatch.example.com"}
     assert report(gateway).light == "red"
+
+
+def test_a_return_path_of_its_own_is_optional(make_app: Callable[..., Flask], dns: DnsServer) -> None:
+    gateway = gateway_of(make_app(delivery="mx", dns=dns.address, bounce_bind="127.0.0.1:0"))
+    make_domain(gateway)
+    first = look(gateway)
+    alias = first.records[-1].wanted
+    assert (alias.title, alias.name, alias.type, alias.value) == ("Return path", "bounces.example.com", "CNAME", MAIL)
+    for one in first.records[:-1]:
+        dns.txt[one.wanted.name] = [one.wanted.value]
+    without = look(gateway)
+    assert (without.light, states(without)["Return path"]) == ("green", "missing")
+    dns.records[alias.name, "CNAME"] = ["elsewhere.example."]
+    assert (look(gateway).light, states(report(gateway))["Return path"]) == ("green", "differs")
+    dns.records[alias.name, "CNAME"] = [f"{MAIL}."]
+    assert states(look(gateway))["Return path"] == "ok"
+    del dns.records[alias.name, "CNAME"]
+    look(gateway)
+    assert alerts(gateway) == [], "mail leaves from this server's name again, which is no fault"

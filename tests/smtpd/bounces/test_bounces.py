@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from tests.admin.mailroom import send
+from tests.admin.mailroom import credential, send
 from tests.smtpd.bounces.reports import bring, listening, report
 from tests.smtpd.delivery.mail_net import MailNet
 from tests.smtpd.delivery.mail_net import net as net  # noqa: PLC0414 - a fixture
 from tests.smtpd.submission.wire import trusting
 from tests.support.queue import attempts, deliveries, delivering, enqueue, message_status, settled, statuses, until
 from webapp.core.models import Delivery, Event, Message, Suppression, utcnow
+from webapp.core.services import domain_checks
+from webapp.core.services.audit import COMMAND_LINE
 from webapp.core.services.deliveries import claim
 from webapp.core.services.gateway import Gateway
 from webapp.core.services.return_paths import ReturnPath
@@ -105,6 +107,16 @@ def test_a_report_finds_its_mail_and_the_sender_is_told(gateway: Gateway, net: M
     assert about_ann["Final-Recipient"] == "rfc822; ann@example.org"
     assert about_ann["Remote-MTA"] == "dns; mx.example.org"
     assert "User unknown" in about_ann["Diagnostic-Code"]
+
+
+def test_a_domain_with_an_alias_for_it_has_its_own_return_address(gateway: Gateway, net: MailNet, port: int) -> None:
+    net.dns.records["bounces.example.com", "CNAME"] = [f"{BACK}."]
+    domain_checks.check(gateway, credential(gateway, "example.com").domain_id, COMMAND_LINE)
+    back = sent(gateway, net)
+    assert back.endswith("@bounces.example.com")
+
+    assert bring(port, back, report(to=back))[0] == 250
+    assert statuses(gateway)[0] == "bounced"
 
 
 def test_a_repeated_or_forged_report_changes_nothing(gateway: Gateway, net: MailNet, port: int) -> None:

@@ -111,6 +111,15 @@ def judge_dmarc(texts: Sequence[str], parent: str = "") -> Found:
     return Found("ok", tuple(records), advice=advice)
 
 
+def judge_return_path(server: str, targets: Sequence[str]) -> Found:
+    """The alias (CNAME) for returned mail must lead to *server*."""
+    if not targets:
+        return Found("missing")
+    if list(targets) == [server]:
+        return Found("ok", tuple(targets))
+    return Found("differs", tuple(targets), ("It leads to another server.",))
+
+
 def judge_spf(
     domain: str,
     texts: Sequence[str],

@@ -20,7 +20,7 @@ from webapp.core.rules import domain_records as rules
 from webapp.core.rules.domain_records import Found, Light, Wanted
 from webapp.core.rules.refusals import printable
 from webapp.core.rules.spf import Lookup
-from webapp.core.services import alerts, dkim, domains
+from webapp.core.services import alerts, dkim, domains, return_paths
 from webapp.core.services.audit import Actor
 from webapp.core.services.gateway import Gateway
 from webapp.core.services.preferences import Current
@@ -69,7 +69,7 @@ def report(session: Session, gateway: Gateway, domain: Domain) -> Report:
     server = sending_server(gateway, gateway.preferences.current(), domain.id)
     keys = {f"dkim:{key.selector}": key for key in dkim.published(session, domain.id)}
     records = []
-    for wanted in _wanted(session, domain, server):
+    for wanted in _wanted(session, domain, server, returns=gateway.return_paths is not None):
         found = Found.of_json(findings.get(wanted.key))
         value = found.value if wanted.key == "spf" and found.value else wanted.value
         records.append(Record(replace(wanted, value=value), found, keys.get(wanted.key)))
@@ -99,7 +99,7 @@ def check(gateway: Gateway, domain_id: int, actor: Actor) -> None:
         domain = session.get_one(Domain, domain_id)
         dkim.ensure(session, gateway.vault, domain)
         server = sending_server(gateway, gateway.preferences.current(), domain.id)
-        wanted = _wanted(session, domain, server)
+        wanted = _wanted(session, domain, server, returns=gateway.return_paths is not None)
     lookup = partial(_lookup, gateway)
     found: dict[str, Found] = {}
     failure: LookupFailed | None = None
@@ -136,7 +136,8 @@ def check_due(gateway: Gateway) -> None:
             return  # noted, and tried again when it is due
 
 
-def _wanted(session: Session, domain: Domain, server: str | None) -> list[Wanted]:
+def _wanted(session: Session, domain: Domain, server: str | None, *, returns: bool) -> list[Wanted]:
+    """What *domain* should have. *returns*: whether mail leaves from addresses to which returned mail comes."""
     name, value = domains.ownership_record(domain)
     records = [Wanted("ownership", "Ownership", name, value, counts=domain.vouched_at is None)]
     mechanism = f"v=spf1 a:{server} ~all" if server else ""
@@ -148,7 +149,11 @@ def _wanted(session: Session, domain: Domain, server: str | None) -> list[Wanted
         # One that waits while another signs is no fault, nor is one that has been replaced.
         counts = key.signs or (key.signs_since is None and not signing)
         records.append(Wanted(f"dkim:{key.selector}", "DKIM", name, value, counts))
-    return [*records, Wanted("dmarc", "DMARC", f"_dmarc.{domain.name}", rules.DMARC_VALUE)]
+    records.append(Wanted("dmarc", "DMARC", f"_dmarc.{domain.name}", rules.DMARC_VALUE))
+    if returns and server:
+        alias = return_paths.own_host(domain.name)
+        records.append(Wanted(return_paths.RECORD, "Return path", alias, server, counts=False, type="CNAME"))
+    return records
 
 
 def _lookup(gateway: Gateway, name: str, type_: str) -> list[str]:
@@ -156,7 +161,7 @@ def _lookup(gateway: Gateway, name: str, type_: str) -> list[str]:
 
 
 def _look(wanted: Wanted, domain: str, server: str | None, lookup: Lookup) -> Found:
-    texts = lookup(wanted.name, "TXT")
+    texts = lookup(wanted.name, wanted.type)
     match wanted.title:
         case "Ownership":
             return rules.judge_ownership(wanted.value, texts)
@@ -165,6 +170,8 @@ def _look(wanted: Wanted, domain: str, server: str | None, lookup: Lookup) -> Fo
         case "DMARC":
             parent = "" if texts else _dmarc_parent(domain, lookup)
             return rules.judge_dmarc(texts or lookup(f"_dmarc.{parent}", "TXT") if parent else texts, parent)
+        case "Return path":
+            return rules.judge_return_path(wanted.value, texts)
         case _:
             addresses = _addresses(server, lookup) if server else []
             return rules.judge_spf(domain, texts, server=server, addresses=addresses, lookup=lookup)
@@ -223,7 +230,11 @@ def _note(
 def _ring(
     session: Session, domain: Domain, findings: dict[str, Found], earlier: dict[str, Found], now: datetime
 ) -> None:
-    """Ring the bell for what was there and is there no more, until it is there again."""
+    """Ring the bell for what was there and is there no more, until it is there again.
+
+    Without its return path a domain's mail leaves from this server's name, which is no fault.
+    """
+    findings = {key: one for key, one in findings.items() if key != return_paths.RECORD}
     if domain.lost_at and not domain.vouched_at:
         until = domain.lost_at + domains.GRACE
         text = f"{domain.name}'s ownership record is gone from the DNS: its mail stops on {until:%Y-%m-%d %H:%M} UTC."
