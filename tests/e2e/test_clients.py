@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import needs
+from tests.support.factories import make_api_key
 from tests.support.stack import ROOT, Stack
 
 USER, PASSWORD = "printer@example.com", 'Tr0mbone "Sky"! $x'
@@ -23,8 +24,7 @@ pytestmark = pytest.mark.clients
 
 @pytest.fixture(scope="module")
 def sender(stack: Stack) -> str:
-    stack.flask("domain", "add", "example.com")
-    stack.flask("smtp-user", "add", USER, "--domain", "example.com", "--password-stdin", stdin=PASSWORD + "\n")
+    stack.prepare(USER, PASSWORD)
     return USER
 
 
@@ -166,7 +166,8 @@ def test_a_wrong_password_is_told_so_with_a_reference(stack: Stack, sender: str)
 
 def test_the_http_door_takes_what_curl_posts(stack: Stack, sender: str) -> None:
     program = needs.program("curl")
-    key = stack.flask("api-key", "add", "--domain", "example.com", "--note", "curl")["key"]
+    with stack.services() as gateway:
+        _, key = make_api_key(gateway)
     printed = run(
         str(program), "--silent", "--fail-with-body", f"{stack.url}/v1/send",
         "--header", f"Authorization: Bearer {key}", "--form-string", f"from={USER}",

@@ -17,13 +17,6 @@ SENDER, PASSWORD = "shop@example.com", "Tr0mbone-Sky!"
 ENOUGH = 120  # promises before the kill
 
 
-def prepare(stack: Stack) -> str:
-    """A domain, an SMTP user and an API key; return the key."""
-    stack.flask("domain", "add", "example.com", "--trusted")
-    stack.flask("smtp-user", "add", SENDER, "--domain", "example.com", "--password-stdin", stdin=PASSWORD + "\n")
-    return str(stack.flask("api-key", "add", "--domain", "example.com")["key"])
-
-
 class Clients:
     """Two that speak SMTP and two that speak HTTP, each sending one message after another until cut off."""
 
@@ -77,7 +70,7 @@ class Clients:
 
 def kill_while_sending(stack: Stack) -> list[str]:
     """Kill everything in the middle of the sending; return the subjects that were promised."""
-    clients = Clients(stack, prepare(stack))
+    clients = Clients(stack, stack.prepare(SENDER, PASSWORD))
     with clients.sending():
         assert clients.enough.wait(60), f"only {len(clients.promised)} messages in a minute"
         stack.kill()

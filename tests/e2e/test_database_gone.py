@@ -19,9 +19,7 @@ MESSAGE = f"From: {USER}\r\nSubject: Hello\r\n\r\nHello.\r\n"
 
 @pytest.fixture(scope="module")
 def key(stack: Stack) -> str:
-    stack.flask("domain", "add", "example.com")
-    stack.flask("smtp-user", "add", USER, "--domain", "example.com", "--password-stdin", stdin=PASSWORD + "\n")
-    return str(stack.flask("api-key", "add", "--domain", "example.com")["key"])
+    return stack.prepare(USER, PASSWORD)
 
 
 @contextmanager

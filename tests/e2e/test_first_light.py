@@ -22,6 +22,7 @@ from tests.e2e.walk_credentials import (
 from tests.e2e.walk_integrations import download_the_apps, go_on, make_key, see_it_work
 from tests.e2e.walk_messages import read, search, send, use_filters
 from tests.support.browser import Visit
+from tests.support.factories import make_api_key, make_domain
 from tests.support.queue import until
 from tests.support.smtp_sink import SmtpSink
 from tests.support.stack import Stack
@@ -72,11 +73,12 @@ def set_up(walk: Walk) -> None:
 def test_a_relay_chosen_in_the_panel_gets_the_mail(stack: Stack, open_page: Callable[..., Visit]) -> None:
     visit = open_page(stack, "owner")
     walk = Walk(stack, visit, visit.page)
-    for domain in ("relayed.example", "stranger.example"):
-        stack.flask("domain", "add", domain)
-    key, strange = (
-        stack.flask("api-key", "add", "--domain", domain)["key"] for domain in ("relayed.example", "stranger.example")
-    )
+    keys = {}
+    with stack.services() as gateway:
+        for domain in ("relayed.example", "stranger.example"):
+            make_domain(gateway, domain)
+            _, keys[domain] = make_api_key(gateway, domain=domain)
+    key, strange = keys.values()
     page = walk.open("/admin/settings/")
     with SmtpSink() as sink:
         vouch_and_choose(walk, sink)
@@ -129,8 +131,9 @@ def vouch_and_choose(walk: Walk, sink: SmtpSink) -> None:
 def test_zapier_is_connected_until_it_works(stack: Stack, open_page: Callable[..., Visit]) -> None:
     visit = open_page(stack, "manager")
     walk = Walk(stack, visit, visit.page)
-    for domain in ("other.example", "zaps.example"):
-        stack.flask("domain", "add", domain, "--trusted")
+    with stack.services() as gateway:
+        for domain in ("other.example", "zaps.example"):
+            make_domain(gateway, domain, vouch=True)
     bearer = make_key(walk, "zaps.example")
     see_it_work(walk, bearer)
     download_the_apps(walk)

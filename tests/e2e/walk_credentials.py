@@ -12,6 +12,7 @@ from playwright.sync_api import Locator, expect
 
 from tests.e2e.walk import ADA, Walk, post, ticks_off
 from tests.support import needs
+from tests.support.factories import make_api_key
 from tests.support.queue import until
 
 TYPED = "Scanner-2nd-floor"
@@ -248,8 +249,8 @@ def walk_of_life(walk: Walk, key: str) -> None:
 
 def rotate(walk: Walk) -> str:
     """For a while old and new both work, and the list names the program that still has the old one."""
-    made = walk.stack.flask("api-key", "add", "--domain", "example.com", "--note", "Newsletter")
-    old = made["key"]
+    with walk.stack.services() as gateway:
+        _, old = make_api_key(gateway, note="Newsletter")
     assert post(walk, old)[0] == 202
     page = walk.open("/admin/api-keys/?domain=example.com")
     walk.row("Newsletter").get_by_role("link", name="New key").click()

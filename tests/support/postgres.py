@@ -28,7 +28,7 @@ class Cluster:
         self._run("initdb", "--pgdata", data, "--username", "postgres", "--auth", "trust", "--no-sync", "-E", "UTF8")
         options = (
             f"-p {self._port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self._folder}"
-            " -c fsync=off -c max_connections=300"
+            " -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=300"
         )
         self._run("pg_ctl", "--pgdata", data, "--log", str(self._folder / "log"), "-w", "-o", options, "start")
 
@@ -42,7 +42,7 @@ class Cluster:
         if os.geteuid() == 0:
             command = ["runuser", "-u", "postgres", "--", *command]
         # Into a file, not a pipe: the server would inherit the pipe and hold it open.
-        with (self._folder.parent / f"{self._folder.name}.out").open("ab") as output:
+        with tempfile.TemporaryFile() as output:
             subprocess.run(command, check=True, stdout=output, stderr=output, cwd="/")
 
 

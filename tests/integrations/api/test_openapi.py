@@ -123,8 +123,7 @@ def test_questions_that_make_no_sense(caller: Caller) -> None:
 @pytest.mark.timeout(300)  # seconds on an idle machine; the coverage phase is as long as it is
 def test_schemathesis_finds_no_5xx_and_no_undocumented_answer(tmp_path: Path) -> None:
     with Stack(tmp_path / "stack") as stack:
-        stack.flask("domain", "add", "example.com")
-        key = stack.flask("api-key", "add", "--domain", "example.com")["key"]
+        key = stack.prepare()
         done = subprocess.run(
             [
                 str(Path(sys.executable).parent / "schemathesis"), "run", f"{stack.url}/v1/openapi.json",

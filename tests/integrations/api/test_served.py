@@ -24,8 +24,7 @@ class Client:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
-        stack.flask("domain", "add", "example.com")
-        self.key = str(stack.flask("api-key", "add", "--domain", "example.com")["key"])
+        self.key = stack.prepare()
 
     def connect(self) -> HTTPConnection:
         """A fresh connection."""
