@@ -19,6 +19,7 @@ from tests.support.dns_server import DnsServer
 from tests.support.factories import make_domain
 from tests.support.stack import ROOT
 from webapp import cli
+from webapp.core.services.gateway import Gateway
 
 
 class Console:

@@ -20,8 +20,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from flask import Flask
+
 from tests.support.factories import PANEL_PASSWORD, PASSWORD, make_api_key, make_domain, make_smtp_user
-from webapp import create_app, gateway_of
+from webapp import cli, create_app, gateway_of
 from webapp.core.services import admins
 from webapp.core.services.audit import COMMAND_LINE
 from webapp.core.services.gateway import Gateway
@@ -88,7 +90,8 @@ class Stack:
         )
         threading.Thread(target=self._read, args=(self._launcher,), daemon=True).start()
         deadline = time.monotonic() + START_SECONDS
-        while not self.is_ready():
+        # The launcher's word, too: only then does it start again what dies.
+        while not (self.is_ready() and any("Ctrl-C" in line for line in self.printed)):
             assert self._launcher.poll() is None, "".join(self.printed)
             assert time.monotonic() < deadline, "".join(self.printed)
             time.sleep(0.1)  # ends as soon as it answers
@@ -129,30 +132,28 @@ class Stack:
         except OSError:
             return False
 
-    def flask(self, *arguments: str, stdin: str | None = None) -> Any:
-        """Run a ``flask`` command with ``--json`` and return what it printed."""
-        done = subprocess.run(
-            [sys.executable, "-m", "flask", *arguments, "--json"],
-            cwd=ROOT,
-            env=self.environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
-        assert done.returncode == 0, done.stderr
+    def flask(self, *arguments: str) -> Any:
+        """Run a command with ``--json`` on this stack's database, in the test's own process; what it printed."""
+        with self._app() as app:
+            cli.register(app, jobs=[])
+            done = app.test_cli_runner().invoke(args=[*arguments, "--json"])
+        assert done.exit_code == 0, done.stderr
         return json.loads(done.stdout)
 
     @contextmanager
     def services(self) -> Iterator[Gateway]:
-        """The services on this stack's database, in the test's own process: a command takes seconds to start."""
+        """The services on this stack's database, in the test's own process: another takes seconds to start."""
+        with self._app() as app:
+            yield gateway_of(app)
+
+    @contextmanager
+    def _app(self) -> Iterator[Flask]:
         database = {name: value for name, value in self.settings.items() if name == "database_url"}
-        gateway = gateway_of(create_app(Settings(_env_file=None, data_dir=self.data_dir, **database)))
+        app = create_app(Settings(_env_file=None, data_dir=self.data_dir, **database))
         try:
-            yield gateway
+            yield app
         finally:
-            gateway.close()
+            gateway_of(app).close()
 
     def prepare(
         self, username: str = "printer@example.com", password: str = PASSWORD, *, domain: str = "example.com"

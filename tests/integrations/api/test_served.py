@@ -13,8 +13,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from sqlalchemy import select
 
+from tests.support.queue import until
 from tests.support.stack import Stack
+from webapp.core.models import Refusal
 
 from .conftest import MAIL
 
@@ -140,7 +143,14 @@ def test_the_panels_rules_for_forms_and_sessions_are_not_the_apis(client: Client
 
 
 def test_the_log_explains_a_reference(client: Client) -> None:
-    _, said = client.post(letter(to="nobody"))
+    answer, said = client.post(letter(to="nobody"))
+    mine = select(Refusal.id).where(Refusal.reference == answer.headers["X-Request-Id"])
+
+    def written() -> bool:  # behind the door's back, within a second
+        with client.stack.services() as gateway, gateway.database.session() as session:
+            return session.scalar(mine) is not None
+
+    until(written)
     told = client.stack.flask("why", said["error"]["message"])
     assert "invalid_field" in json.dumps(told)
 
