@@ -144,7 +144,7 @@ def test_the_panels_rules_for_forms_and_sessions_are_not_the_apis(client: Client
 
 def test_the_log_explains_a_reference(client: Client) -> None:
     answer, said = client.post(letter(to="nobody"))
-    mine = select(Refusal.id).where(Refusal.reference == answer.headers["X-Request-Id"])
+    mine = select(Refusal.at).where(Refusal.reference == answer.headers["X-Request-Id"])
 
     def written() -> bool:  # behind the door's back, within a second
         with client.stack.services() as gateway, gateway.database.session() as session:
