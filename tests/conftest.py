@@ -7,11 +7,11 @@ import shutil
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from argon2 import PasswordHasher
 from flask import Flask
 from flask_migrate import upgrade
 from sqlalchemy import NullPool, create_engine, text
@@ -19,7 +19,7 @@ from sqlalchemy import NullPool, create_engine, text
 from tests.support import needs, postgres
 from webapp import create_app, gateway_of
 from webapp.core.models import Base
-from webapp.core.services import admins, credentials, hashing
+from webapp.core.services import hashing
 from webapp.core.services.gateway import Gateway
 from webapp.settings import Settings
 
@@ -35,6 +35,7 @@ _LONGEST = (
     "_browser.py",
     "test_served.py",
 )
+_REAL_HASHER = hashing._hasher
 _cluster = pytest.StashKey[postgres.Cluster]()
 
 # The tests start a hundred processes: compiling our modules in each of them would take a minute of the run.
@@ -81,13 +82,20 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def hashed_once() -> Iterator[None]:
-    """Hash each password once a run where a test only needs somebody to have one. Verifying stays as slow as it is."""
-    remembered = cache(hashing.hash_password)
+def cheap_hashes() -> Iterator[None]:
+    """Hash passwords with little work: thousands are hashed in a run. Processes of their own do all of it."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (admins, credentials):
-            patch.setattr(module, "hash_password", remembered)
+        patch.setattr(hashing, "_hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
         yield
+
+
+@pytest.fixture
+def real_hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Hash as in production, for what is about how long that takes."""
+    monkeypatch.setattr(hashing, "_hasher", _REAL_HASHER)
+    hashing._nobody.cache_clear()
+    yield
+    hashing._nobody.cache_clear()
 
 
 @pytest.fixture(scope="session")

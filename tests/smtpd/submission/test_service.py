@@ -152,6 +152,7 @@ def test_while_the_database_is_gone_nobody_can_log_in(make_service: MakeService,
         assert wire.command("AUTH PLAIN " + plain(USER, PASSWORD)).startswith("235 2.7.0")
 
 
+@pytest.mark.usefixtures("real_hashes")
 def test_twenty_log_ins_at_once_hold_up_nobody(make_service: MakeService) -> None:
     server, _ = make_service(users=20)
     with server.greeted(ehlo=False) as other:
@@ -177,6 +178,7 @@ def test_twenty_log_ins_at_once_hold_up_nobody(make_service: MakeService) -> Non
     assert 0 < slowest < 0.5
 
 
+@pytest.mark.usefixtures("real_hashes")
 def test_an_unknown_user_and_a_wrong_password_take_equally_long(make_service: MakeService) -> None:
     server, _ = make_service(lockout_failures=1000)
     took: dict[str, list[float]] = {USER: [], "nobody@example.test": []}

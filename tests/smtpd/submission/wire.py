@@ -24,7 +24,7 @@ from smtpd.submission.environment import Environment, SubmissionGateway
 from smtpd.submission.limits import Limits
 from smtpd.submission.server import SubmissionServer
 
-PATIENCE = 10.0  # seconds until a test gives up waiting
+PATIENCE = 20.0  # seconds until a test gives up waiting: two writers may each wait for a locked database
 REFERENCE = re.compile(r" \[ref [A-Z2-9]{10}\]$")
 
 

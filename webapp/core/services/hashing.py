@@ -10,16 +10,12 @@ import hmac
 import secrets
 from base64 import b64decode
 from collections.abc import Sequence
+from functools import cache
 
-from argon2 import PasswordHasher, Type
+from argon2 import PasswordHasher, Type, extract_parameters
 from argon2.low_level import hash_secret
 
-_TIME_COST, _MEMORY_KIB, _LANES, _LENGTH = 2, 19456, 1, 32
-_hasher = PasswordHasher(
-    time_cost=_TIME_COST, memory_cost=_MEMORY_KIB, parallelism=_LANES, hash_len=_LENGTH, salt_len=16, type=Type.ID
-)
-#: Verified in place of a user who is not there, so that an unknown name takes as long as a wrong password.
-_NOBODY = _hasher.hash(secrets.token_urlsafe(32))
+_hasher = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1, hash_len=32, salt_len=16, type=Type.ID)
 
 
 def hash_password(password: str, *, beside: str | None = None) -> str:
@@ -35,15 +31,28 @@ def hash_password(password: str, *, beside: str | None = None) -> str:
 def matching(password: str, hashes: Sequence[str]) -> int | None:
     """The index of the hash that *password* matches, or None. As slow without any hash as with one or two."""
     raw = password.encode("utf-8", "surrogatepass")
-    computed: dict[bytes, str] = {}
+    computed: dict[str, str] = {}
     found = None
-    for index, known in enumerate(hashes or [_NOBODY]):
-        salt = _salt(known)
-        if salt not in computed:
-            computed[salt] = hash_secret(raw, salt, _TIME_COST, _MEMORY_KIB, _LANES, _LENGTH, Type.ID).decode()
-        if hmac.compare_digest(computed[salt], known) and found is None and hashes:
+    for index, known in enumerate(hashes or [_nobody()]):
+        made_with = known.rpartition("$")[0]  # parameters and salt
+        if made_with not in computed:
+            computed[made_with] = _hashed_as(known, raw)
+        if hmac.compare_digest(computed[made_with], known) and found is None and hashes:
             found = index
     return found
+
+
+@cache
+def _nobody() -> str:
+    """Verified in place of a user who is not there, so that an unknown name takes as long as a wrong password."""
+    return _hasher.hash(secrets.token_urlsafe(32))
+
+
+def _hashed_as(known: str, raw: bytes) -> str:
+    """*raw* with the parameters and the salt of *known*: they may be those of an earlier release."""
+    of = extract_parameters(known)
+    salt = _salt(known)
+    return hash_secret(raw, salt, of.time_cost, of.memory_cost, of.parallelism, of.hash_len, of.type).decode()
 
 
 def _salt(phc: str) -> bytes:
