@@ -11,14 +11,13 @@ from playwright.sync_api import expect
 from tests.e2e.walk import ADA, ADA_PASSWORD, Walk, post, ticks_off
 from tests.e2e.walk_credentials import (
     add_api_key,
-    add_domains,
     add_generated_user,
     add_typed_user,
     close_the_locks,
-    keep_the_domain,
     rotate,
     walk_of_life,
 )
+from tests.e2e.walk_domains import add_domains, keep_the_domain
 from tests.e2e.walk_integrations import download_the_apps, go_on, make_key, see_it_work
 from tests.e2e.walk_messages import read, search, send, use_filters
 from tests.support.browser import Visit
