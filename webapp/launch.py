@@ -82,7 +82,7 @@ def commands(settings: Settings) -> dict[str, list[str]]:
     """How each process is started, from the project's root: there `smtpd` is ours, not the standard library's."""
     web = [
         *("-m", "gunicorn", "wsgi:app", "--preload", "--bind", str(settings.http_bind)),
-        *("--worker-class", "gthread", "--workers", "2", "--threads", "16"),
+        *("--worker-class", "webapp.http_worker.HttpWorker", "--workers", "2", "--threads", "16"),
         *("--timeout", "120", "--graceful-timeout", "15", "--log-level", "warning"),
         *("--forwarded-allow-ips", "", "--limit-request-field_size", "16380", "--no-control-socket"),
     ]

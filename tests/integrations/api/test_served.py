@@ -155,6 +155,30 @@ def test_the_log_explains_a_reference(client: Client) -> None:
     assert "invalid_field" in json.dumps(told)
 
 
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /v1/me HTTP/1.1\r\nAuthorization: Bearer pl_secret_\x00\r\n\r\n", 400),
+        (b"GET /v1/me\r\nX Y: z\r\n\r\n", 400),
+        (b"GET /v1/me HTTP/1.1\r\nHost: localhost\r\n folded\r\n\r\n", 400),
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n", 414),
+        (b"GET /v1/me HTTP/1.1\r\n" + b"".join(b"X-%d: y\r\n" % n for n in range(200)) + b"\r\n", 431),
+        (b"POST /v1/send HTTP/1.1\r\nTransfer-Encoding: zip\r\n\r\n", 501),
+    ],
+)
+def test_what_is_no_http_is_refused_as_all_else_is(client: Client, head: bytes, status: int) -> None:
+    with socket.create_connection(("127.0.0.1", client.stack.http_port), timeout=30) as connection:
+        connection.sendall(head)
+        answer = HTTPResponse(connection)
+        answer.begin()
+        said = answer.read().decode()
+    assert (answer.status, answer.headers["Content-Type"]) == (status, "application/json")
+    error = json.loads(said)["error"]
+    assert (error["code"], error["field"]) == ("bad_request", None)
+    assert f"[ref {answer.headers['X-Request-Id']}]" in error["message"]
+    assert "secret" not in said + "".join(client.stack.printed)
+
+
 def by_hand(client: Client, head: str, body: bytes = b"", content_type: str = "application/json") -> tuple[int, Any]:
     """Write a request as it stands, and end the sending side: the status and the answer's JSON."""
     with socket.create_connection(("127.0.0.1", client.stack.http_port), timeout=30) as connection:
