@@ -11,7 +11,7 @@ run: $(VENV)/.installed
 	@exec $(BIN)/python -m webapp.launch
 
 test: $(VENV)/.installed-dev $(NODE)
-	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
