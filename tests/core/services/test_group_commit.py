@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from webapp.core.services.gateway import Gateway
-from webapp.core.services.group_commit import GroupCommit
+from webapp.core.services.group_commit import GroupCommit, Together
 
 
 @pytest.fixture
@@ -36,6 +36,20 @@ def test_one_that_fails_takes_no_other_along(writer: GroupCommit) -> None:
     assert first.result(10)
     assert good.result(10) == "written"
     assert isinstance(bad.exception(10), ValueError)
+
+
+def test_who_no_longer_waits_takes_no_other_along(writer: GroupCommit) -> None:
+    together = Together(writer, lambda session, items: len(items))
+    gathered = threading.Event()
+    writer.submit(lambda session: gathered.wait(10))
+    leaves, stays = writer.submit(lambda session: 1), writer.submit(lambda session: 2)
+    left, stayed = together.submit("a"), together.submit("b")
+    leaves.cancel()
+    left.cancel()
+    gathered.set()
+
+    assert stays.result(10) == 2
+    assert stayed.result(10) == 2, "both were written"
 
 
 def test_what_an_answer_adds_while_it_closes_is_written_too(writer: GroupCommit) -> None:

@@ -31,10 +31,17 @@ LONGEST_BATCH = 200
 MOST_TRIES = 5
 
 
+def _begun() -> Future[Any]:
+    """A future that nobody can cancel: what is queued is written, whoever still waits for it."""
+    future: Future[Any] = Future()
+    future.set_running_or_notify_cancel()
+    return future
+
+
 @dataclass(slots=True)
 class _Item(Generic[T]):
     work: Callable[[Session], T]
-    future: Future[T] = field(default_factory=Future)
+    future: Future[T] = field(default_factory=_begun)
 
 
 class GroupCommit:
@@ -181,7 +188,7 @@ class Together(Generic[Item, T]):
 
     def submit(self, item: Item) -> Future[T]:
         """Queue *item*; the future has what *write* returned for all of them, or raises as `GroupCommit.submit`."""
-        future: Future[T] = Future()
+        future: Future[T] = _begun()
         with self._lock:
             self._waiting.append((item, future))
             first = len(self._waiting) == 1
