@@ -44,6 +44,7 @@ class LaunchError(Exception):
 def main() -> None:
     """Start, say where, and run until Ctrl-C or SIGTERM."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script that starts it in the background ignores it
     try:
         settings = load_settings()
         _check_ports(settings)
