@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from argon2 import PasswordHasher
 from flask import Flask
@@ -40,6 +41,10 @@ _cluster = pytest.StashKey[postgres.Cluster]()
 
 # The tests start a hundred processes: compiling our modules in each of them would take a minute of the run.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# On a busy machine any example may take long; a test as a whole has its own limit.
+hypothesis.settings.register_profile("postlatch", deadline=None)
+hypothesis.settings.load_profile("postlatch")
 
 # What the developer has set must not leak into a test.
 for _name in [name for name in os.environ if name.startswith("POSTLATCH_") and "_TEST_" not in name]:

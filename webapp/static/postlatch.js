@@ -16,6 +16,7 @@ setUpPasswords();
 setUpPolling();
 setUpPreviews();
 showTimes(document);
+document.dispatchEvent(new Event("panel-ready"));
 setInterval(() => showTimes(document), 30_000);
 
 document.addEventListener("change", (event) => {
