@@ -33,8 +33,7 @@ def main() -> None:
         stack = Stack(Path(folder) / "ours")
         stack.data_dir.mkdir()
         with stack:
-            stack.flask("domain", "add", "example.com")
-            stack.flask("smtp-user", "add", USER, "--domain", "example.com", "--password-stdin", stdin=PASSWORD + "\n")
+            stack.prepare(USER, PASSWORD)
             port = free_ports(1)[0]
             peer = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.peer", str(port), folder, *map(str, _tls_files(stack))],

@@ -38,8 +38,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         data_dir = Path(folder)
         with Stack(data_dir) as stack:
-            stack.flask("domain", "add", "example.com")
-            stack.flask("smtp-user", "add", USER, "--domain", "example.com", "--password-stdin", stdin=PASSWORD + "\n")
+            stack.prepare(USER, PASSWORD)
             quiet = [_timed(stack) for _ in range(6)][1:]
             good = _Good(stack)
             good.start()
