@@ -31,7 +31,7 @@ def filled(panel_app: Flask) -> Flask:
 
 def changes(app: Flask) -> list[str]:
     with gateway_of(app).database.session() as session:
-        actions = session.scalars(select(AuditEntry.action)).all()
+        actions = session.scalars(select(AuditEntry.action).order_by(AuditEntry.id)).all()
     return [action for action in actions if action not in {"login", "logout"}]
 
 

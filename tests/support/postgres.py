@@ -28,7 +28,7 @@ class Cluster:
         self._run("initdb", "--pgdata", data, "--username", "postgres", "--auth", "trust", "--no-sync", "-E", "UTF8")
         options = (
             f"-p {self._port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self._folder}"
-            " -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=300"
+            " -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c autovacuum=off -c max_connections=300"
         )
         self._run("pg_ctl", "--pgdata", data, "--log", str(self._folder / "log"), "-w", "-o", options, "start")
 

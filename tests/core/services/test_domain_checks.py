@@ -115,7 +115,7 @@ def test_a_lost_proof_warns_at_once_and_stops_mail_after_the_grace_period(gatewa
     stopped = look(gateway)
     assert (stopped.light, stopped.domain.may_send) == ("red", False)
     with gateway.database.session() as session:
-        assert list(session.scalars(select(AuditEntry.action)))[-1] == "unverify"
+        assert list(session.scalars(select(AuditEntry.action).order_by(AuditEntry.id)))[-1] == "unverify"
     make_smtp_user(gateway)
     credential = gateway.authenticate_smtp("printer@example.com", PASSWORD, OFFICE)
     with pytest.raises(Refused) as refused:
