@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from flask import Flask
 
 from tests.support.dns_server import DnsServer
 from tests.support.factories import make_domain
-from tests.support.stack import ROOT
+from tests.support.stack import ROOT, Stack
 from webapp import cli
 from webapp.core.services.gateway import Gateway
 
@@ -45,11 +44,9 @@ def console(app: Flask) -> Console:
 
 def flask(data_dir: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run ``flask`` as an operator does, from the project's root."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("POSTLATCH_")}
-    chosen = {f"POSTLATCH_{name.upper()}": value for name, value in settings.items()}
     return subprocess.run(
         [sys.executable, "-m", "flask", *arguments],
-        cwd=ROOT, env=clean | {"POSTLATCH_DATA_DIR": str(data_dir)} | chosen,
+        cwd=ROOT, env=Stack(data_dir, **settings).environment,
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
 

@@ -25,7 +25,6 @@ from webapp.core.services.gateway import Gateway
 
 USER, PASSWORD = "printer@example.test", "Correct-Horse"
 MESSAGE = b"From: Printer <printer@example.test>\r\nBcc: hidden@r.test\r\nSubject: scan\r\n\r\nbody\r\n"
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def furnish(gateway: Gateway, users: int = 1) -> None:
